@@ -133,6 +133,7 @@ class ChipFamily:
     ``digest`` is the SHA-256 of the facts; binaries carry it and the simulator refuses another.
     ``evidence``: of the figures of time; None where no board of the family was ever measured.
     ``model_of``: another maker's machine that the facts describe; "" for a chip of the vendor's.
+    ``without``: options of ``compile``, by their long names, that ask for what it does not have.
     """
 
     family: str
@@ -143,6 +144,7 @@ class ChipFamily:
     digest: str
     evidence: Evidence | None = None
     model_of: str = ""
+    without: tuple[str, ...] = ()
 
 
 class Held(NamedTuple):

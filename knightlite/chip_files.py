@@ -29,6 +29,8 @@ from knightlite.reading import holds_key, read_text, toml_table
 
 SOURCES = ("stated", "inferred", "fitted", "modelled")
 FORMAT = 1
+OTHERS = ("evidence", "model_of", "without")  # what a chip file may leave out
+WITHOUT = ("input-indep", "output-indep")  # options that not every chip has
 FILE_SUFFIX = ".toml"
 DEFAULT = "TX5368AV200"  # taken where no chip is asked for, as Knight does
 
@@ -53,7 +55,7 @@ def parse(text: str, where: str) -> ChipFamily:
     for key, kind in kinds.items():
         if not isinstance(data.get(key), kind):
             found.append(Finding(where, f"key {key} must be present and of type {kind.__name__}."))
-    known = (*kinds, "evidence", "model_of")
+    known = (*kinds, *OTHERS)
     found += [Finding(where, f"unknown key {key}.") for key in data if key not in known]
     if not isinstance(data.get("model_of", ""), str):
         found.append(Finding(where, "model_of must be a text: what the file is a model of."))
@@ -65,6 +67,9 @@ def parse(text: str, where: str) -> ChipFamily:
     evidence = _parse_evidence(data.get("evidence"), where, found)
     if not data["names"] or not all(isinstance(name, str) for name in data["names"]):
         found.append(Finding(where, "names must be a list of chip names."))
+    without = data.get("without", [])
+    if not isinstance(without, list) or any(name not in WITHOUT for name in without):
+        found.append(Finding(where, f"without must be a list of {', '.join(WITHOUT)}."))
     if found:
         raise _unusable(where, found)
     chip = Chip(**values)
@@ -77,6 +82,7 @@ def parse(text: str, where: str) -> ChipFamily:
         facts_digest(chip),
         evidence,
         data.get("model_of", ""),
+        tuple(without),
     )
 
 

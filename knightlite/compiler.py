@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from knightlite.allocate import place_tensors
@@ -39,17 +40,19 @@ def compile_graph(
     level: int = 0,
     sparse: bool = False,
     budget: Budget | None = None,
+    apart: Sequence[str] = (),
 ) -> Compiled:
     """Compile a quantized graph; UnsupportedError or CapacityError with all findings at once.
 
     ``origin``: what the graph was read from. ``reuse_ddr``: buffers of features share addresses
     where their lives allow it. ``tilings``: chosen for the same chip before, see
     ``schedule.Tilings``. ``level``: of the schedule, see ``schedule.Level``. ``sparse``: blocks of
-    weights that are all zero are skipped. ``budget``: of a level that searches.
+    weights that are all zero are skipped. ``budget``: of a level that searches. ``apart``:
+    ``inputs`` and ``outputs`` lie outside the network's memory.
     """
     explanations = Explanations()
     plan = plan_graph(
-        graph, family, chip_name, explanations, reuse_ddr, tilings, level, sparse, budget
+        graph, family, chip_name, explanations, reuse_ddr, tilings, level, sparse, budget, apart
     )
     program = emit_program(plan, family, chip_name, origin)
     return Compiled(program, plan.graph, plan, explanations)
@@ -65,8 +68,10 @@ def plan_graph(
     level: int = 0,
     sparse: bool = False,
     budget: Budget | None = None,
+    apart: Sequence[str] = (),
 ) -> Plan:
     """The part of :func:`compile_graph` before bytes; ``explanations`` takes the passes' words."""
+    _require_apart(graph, apart)
     findings = constraint_findings(graph) + limit_findings(graph, family.chip)
     if findings:
         raise findings_error(
@@ -79,9 +84,20 @@ def plan_graph(
     if sparse:
         rewritten = skip_zeros(rewritten, family.chip, told)
     rewritten = side_by_side(rewritten, family.chip, told)
-    placed, places = place_tensors(rewritten, LEVELS[level].copies_joined)
+    placed, places = place_tensors(rewritten, LEVELS[level].copies_joined, "outputs" in apart)
     verify(placed)
-    return make_plan(placed, places, family.chip, reuse_ddr, tilings, LEVELS[level], budget)
+    return make_plan(placed, places, family.chip, reuse_ddr, tilings, LEVELS[level], budget, apart)
+
+
+def _require_apart(graph: Graph, apart: Sequence[str]) -> None:
+    """UnsupportedError where an output would have to lie in two memories."""
+    both = [name for name in graph.chip_outputs if name in graph.inputs]
+    if "outputs" in apart and both:
+        raise UnsupportedError(
+            f"output {both[0]} of {graph.name} is its input as well, which cannot lie outside the "
+            "network's memory twice.",
+            "leave out --output-indep",
+        )
 
 
 def side_by_side(graph: Graph, chip: Chip, told: Explanations) -> Graph:

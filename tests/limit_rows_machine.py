@@ -21,10 +21,11 @@ from assembled import (
     make,
     program,
     small_matrix,
+    store,
     tensor,
 )
 from knightlite import isa
-from knightlite.container.description import Piece
+from knightlite.container.description import Piece, Region
 from knightlite.diagnosis import preprocessing
 from knightlite.errors import UnsupportedError
 from knightlite.foreign import paddle_model, pytorch
@@ -63,7 +64,7 @@ def beside(at: int) -> object:
 def result_at(address: int) -> None:
     """A layer on the host writes there; constants take 64 bytes."""
     module = sys.modules[ProgramCheck.__module__]
-    check = Made(_program=Made(data=bytes(64)))
+    check = Made(_program=Made(data=bytes(64), meta=Made(regions=())))
     shadow = Made(write=lambda operand: True)
     with patch.object(module, "tensor_operand", lambda *parts: [Made(address=address)]):
         ProgramCheck._write_result(check, shadow, Made(name="g"), Made(name="y"))  # type: ignore[arg-type]
@@ -118,6 +119,20 @@ def tokens(count: int) -> object:
 def structure(item: Any) -> object:
     sizes = {Space.DDR: 1 << 16, Space.FSPM: TINY.fspm_bytes}
     return checks.StructureCheck(TINY, sizes, 64, ("a", "b", "c")).check(0, item)
+
+
+GIVEN = Region("inputs", 128, 8)
+
+
+def to(address: int) -> Any:
+    """A store of 8 bytes."""
+    return store(0, address, 8)
+
+
+def transferred(item: Any, *regions: Region) -> object:
+    """Of a transfer of 8 bytes, behind 64 bytes of constants."""
+    check = checks.StructureCheck(TINY, {}, 64, ("a",), regions)
+    return check._ddr_problem(item) or ""
 
 
 def stored(**given: int) -> object:
@@ -192,6 +207,15 @@ MACHINE: Rows = {
         (lambda f: structure(load(Space.FSPM, 64, 8, layer=2)), ""),
         (lambda f: structure(load(Space.FSPM, 64, 8, layer=3)),
          "must name one of 3 layers, not 3."),
+    ),
+    "sim/checks.py:StructureCheck._ddr_problem": (
+        (lambda f: transferred(to(64)), "="),
+        (lambda f: transferred(to(63)), "stores to DDR 0x3f inside the 64 bytes"),
+        (lambda f: transferred(to(120), GIVEN), "="),
+        (lambda f: transferred(to(121), GIVEN), "touches DDR [0x79,"),
+        (lambda f: transferred(to(136), GIVEN, Region("outputs", 136, 8)), "="),
+        (lambda f: transferred(to(128), GIVEN),
+         "stores to DDR 0x80 inside the inputs' own memory."),
     ),
     "sim/checks.py:StructureCheck._operand_problem": (
         (lambda f: structure(load(Space.FSPM, 64, 8, local_address=4088)), ""),

@@ -21,6 +21,7 @@ from knightlite.container import (
     Layer,
     LowerBound,
     Made,
+    Region,
     RegionNote,
     ScheduleNotes,
     StoredTensor,
@@ -183,6 +184,13 @@ def descriptions(draw: DrawFn) -> Description:
     host = tuple(draw(host_operators(known)) for _ in range(draw(st.integers(0, 2))))
     layers = tuple(draw(st.lists(records(Layer), max_size=2)))
     ddr_bytes = max(tensor.end for tensor in tensors) + draw(st.integers(0, 9))
+    constants_bytes = draw(st.integers(0, ddr_bytes))
+    regions: tuple[Region, ...] = ()
+    if len(outputs) == 1 and draw(st.booleans()):  # it lies outside the network's memory
+        moved = dataclasses.replace(outputs[0], address=ddr_bytes)
+        regions = (Region("outputs", ddr_bytes, moved.end - ddr_bytes),)
+        tensors = [moved if item is outputs[0] else item for item in tensors]
+        outputs, ddr_bytes = (moved,), moved.end
     free: dict[str, Any] = {
         name: None if name == "quantization" and draw(st.booleans()) else draw(values(given[name]))
         for name in (
@@ -197,7 +205,7 @@ def descriptions(draw: DrawFn) -> Description:
         layers=layers,
         fspm_peak=tuple(draw(st.integers(0, 9)) for _ in layers),
         ddr_bytes=ddr_bytes,
-        constants_bytes=draw(st.integers(0, ddr_bytes)),
+        constants_bytes=constants_bytes,
         inputs=(tensors[0],),
         outputs=outputs,
         tensors=tuple(tensors),
@@ -206,6 +214,7 @@ def descriptions(draw: DrawFn) -> Description:
         ),
         host=host,
         schedule=draw(st.none() | schedules(len(layers))) if layers else None,
+        regions=regions,
     )
 
 

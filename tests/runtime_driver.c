@@ -37,10 +37,11 @@ static void take(void *context, uint32_t tensor) {
 }
 
 enum { CFG, WEIGHT, KERNELS, OPTIONS, GIVEN, HEAD };
+enum { MEMORIES = KNL_SIDES + 1 }; /* what lies outside the arena, and the arena */
 
 static int run(knl_network *net, const uint32_t head[HEAD], const unsigned char *cfg,
                const unsigned char *weight, const unsigned char *inputs, sink *into,
-               unsigned char **arena, knl_error *error) {
+               unsigned char *memories[MEMORIES], knl_error *error) {
     uint32_t at;
     int status = head[WEIGHT]
                      ? knl_open(net, cfg, head[CFG], weight, head[WEIGHT], head[OPTIONS], error)
@@ -50,9 +51,15 @@ static int run(knl_network *net, const uint32_t head[HEAD], const unsigned char 
         status = knl_use_kernels(net, head[KERNELS], error);
     if (status)
         return status;
+    for (at = 0; at < KNL_SIDES && !status; at++) {
+        bytes = (size_t)knl_outside_bytes(net, at);
+        memories[at] = bytes ? exactly(bytes) : NULL;
+        status = bytes ? knl_set_outside(net, at, memories[at], bytes, error) : KNL_OK;
+    }
     bytes = knl_arena_bytes(net);
-    *arena = exactly(bytes);
-    status = knl_start(net, *arena, bytes, error);
+    memories[KNL_SIDES] = exactly(bytes);
+    if (!status)
+        status = knl_start(net, memories[KNL_SIDES], bytes, error);
     for (at = 0; at < knl_inputs(net) && !status; at++) {
         knl_tensor tensor = knl_tensor_at(net, knl_input(net, at));
         bytes = (size_t)knl_tensor_bytes(&tensor);
@@ -70,7 +77,9 @@ int main(void) {
     enum { INPUTS = 1 << 20 };
     uint32_t asked[HEAD];
     while (fread(asked, sizeof asked, 1, stdin) == 1) {
-        unsigned char *cfg = exactly(asked[CFG]), *weight = exactly(asked[WEIGHT]), *arena = NULL;
+        unsigned char *cfg = exactly(asked[CFG]), *weight = exactly(asked[WEIGHT]);
+        unsigned char *memories[MEMORIES] = {NULL};
+        unsigned at;
         unsigned char *inputs = calloc(1, INPUTS);
         knl_network net;
         knl_error error;
@@ -80,13 +89,14 @@ int main(void) {
             fread(weight, 1, asked[WEIGHT], stdin) != asked[WEIGHT] ||
             fread(inputs, 1, asked[GIVEN], stdin) != asked[GIVEN])
             return 4;
-        head[0] = (uint32_t)run(&net, asked, cfg, weight, inputs, &into, &arena, &error);
+        head[0] = (uint32_t)run(&net, asked, cfg, weight, inputs, &into, memories, &error);
         head[1] = (uint32_t)(head[0] ? strlen(error.sentence) : into.count);
         fwrite(head, sizeof head, 1, stdout);
         fwrite(head[0] ? (void *)error.sentence : (void *)into.bytes, 1, head[1], stdout);
         free(cfg);
         free(weight);
-        free(arena);
+        for (at = 0; at < MEMORIES; at++)
+            free(memories[at]);
         free(inputs);
         free(into.bytes);
     }

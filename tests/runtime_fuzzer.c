@@ -272,10 +272,19 @@ static uint8_t *outputs(const knl_network *net, size_t *bytes) {
 static uint8_t *run(knl_network *net, uint32_t asked, size_t *found) {
     knl_error error;
     size_t bytes = knl_arena_bytes(net), off = asked & OFFSET ? 1 : 0;
-    uint8_t *arena, *result = NULL;
+    uint8_t *arena, *result = NULL, *outside[KNL_SIDES];
     uint32_t at, frame;
     if (!bytes || bytes > MOST_ARENA)
         return NULL;
+    for (at = 0; at < KNL_SIDES; at++) {
+        uint64_t size = knl_outside_bytes(net, at);
+        outside[at] = size && size <= MOST_ARENA ? exactly(NULL, (size_t)size) : NULL;
+        if (outside[at]) {
+            expect(knl_set_outside(net, at, outside[at], (size_t)size - 1, &error) == KNL_ARGUMENT,
+                   "too little memory outside");
+            expect(!knl_set_outside(net, at, outside[at], (size_t)size, &error), "memory outside");
+        }
+    }
     arena = exactly(NULL, bytes + off);
     if (asked & CRAMPED) {
         expect(knl_start(net, arena + off, bytes - 1, &error) == KNL_ARENA, "too small an arena");
@@ -301,6 +310,8 @@ static uint8_t *run(knl_network *net, uint32_t asked, size_t *found) {
         result = outputs(net, found);
     }
     free(arena);
+    for (at = 0; at < KNL_SIDES; at++)
+        free(outside[at]);
     return result;
 }
 

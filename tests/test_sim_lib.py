@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import test_outside as outside
 from compilers import SANITIZERS, needs_compiler
 from knightlite.api.simulation import simulate
 from knightlite.cli.program import run
@@ -27,6 +28,7 @@ from knightlite.container import (
     paired,
 )
 from knightlite.container.description import constant
+from knightlite.native.library import CHECKED, CHIP_ONLY, Network
 from knightlite.options.simulate import SimulateOptions
 from knightlite.sim import Machine
 from knightlite.sim.host import KINDS, dequantize, finish
@@ -263,6 +265,55 @@ def test_memory_of_the_caller(library: Path, here: Path) -> None:
     done = subprocess.run([here / "own", CFG, WEIGHT, KNOWN], capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout == Path("digits_quantize_known_output.bin").read_bytes()
+
+
+@pytest.mark.parametrize("apart", [(), ("inputs", "outputs")])
+def test_inputs_and_outputs_in_place(apart: tuple[str, ...], library: Path, tmp_path: Path) -> None:
+    """Outside the network's memory, where the caller says: the blobs are what a frame works on."""
+    program = outside.built(outside.with_parts(), apart).program
+    inputs = saved(program, tmp_path)
+    source = (
+        HEAD
+        + """
+    static unsigned char in[4 * 20 * 24 + 4], results[1 << 16];
+    int main(int count, char **words) {
+        int channel, pixel, outside = count > 4;
+        RNE_BLOBS_S *out;
+        if (open_all(words) ||
+            TS_MPI_TRP_RNE_InitResourceByType(RNE_TYPE_NAME_TX5336AV200) ||
+            TS_MPI_TRP_RNE_LoadModel(&net))
+            return 1;
+        if (TS_MPI_TRP_RNE_SetInputBlobsAddr(&net, in + (4 - (size_t)in % 4) % 4, NULL) ||
+            TS_MPI_TRP_RNE_SetResultBlobsAddr(&net, results, NULL))
+            return 2;
+        if (outside && (!TS_MPI_TRP_RNE_SetInputBlobsAddr(&net, results + 1, NULL) ||
+                        !TS_MPI_TRP_RNE_SetInputBlobsAddr(&net, results + 8, NULL)))
+            return 3;
+        if (sizeof results < TS_MPI_TRP_RNE_GetBlobsSize(TS_MPI_TRP_RNE_GetResultBlobs(&net)))
+            return 4;
+        for (channel = 0; channel < 3; channel++)
+            for (pixel = 0; pixel < 480; pixel++)
+                ((unsigned char *)TS_MPI_TRP_RNE_GetInputBlobs(&net)->stpBlob->vpAddr)
+                    [4 * pixel + channel] = bytes[2][480 * channel + pixel];
+        out = TS_MPI_TRP_RNE_Forward(&net);
+        if (!out || out->u32NBlob != 4 || out->stpBlob->vpAddr != results)
+            return 5;
+        printf("%u 0x%04x\\n", TS_MPI_TRP_RNE_GetBlobsBufSize(&net),
+               TS_MPI_TRP_RNE_GetBlobsCRC16CCITT(out));
+        return TS_MPI_TRP_RNE_UnloadModel(&net);
+    }
+    """
+    )
+    build(library, source, tmp_path / "in_place")
+    files = ("p_r.cfg", "p_r.weight", "input.bin", *apart)
+    done = call(tmp_path / "in_place", *files, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    wanted = crc16(program.meta, Machine(program).run(inputs))
+    arena = Network(*encode_program(program), CHECKED | CHIP_ONLY).arena_bytes
+    assert done.stdout == f"{arena} 0x{wanted:04x}\n"
+    if apart:
+        assert "must begin at a multiple of 4 bytes, not 1 behind one." in done.stderr
+        assert "shares bytes with that of the outputs." in done.stderr
 
 
 @pytest.mark.parametrize(

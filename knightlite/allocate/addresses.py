@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from knightlite.allocate.draft import Place, is_hosted, is_placed
 from knightlite.chip import Chip
@@ -32,6 +32,25 @@ class Location:
     address: int
     row_stride: int
     column_stride: int
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """DDR outside the network's memory, of all its inputs or outputs: the host has it elsewhere."""
+
+    of: str
+    address: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """Buffers with their addresses; one past the last byte in DDR; what lies outside, in order."""
+
+    blocks: tuple[Buffer, ...]
+    addresses: Mapping[str, int]
+    total: int
+    regions: tuple[Region, ...] = ()
 
 
 def align(value: int, step: int) -> int:
@@ -107,6 +126,42 @@ def assign(blocks: Sequence[Buffer], base: int) -> dict[str, int]:
             position = max(position, end)
         done.append((block, position))
     return {block.name: address for block, address in done}
+
+
+def assign_all(
+    graph: Graph,
+    places: Mapping[str, Place],
+    blocks: Sequence[Buffer],
+    base: int,
+    chip: Chip,
+    apart: Sequence[str] = (),
+) -> Assigned:
+    """Addresses of all buffers; ``apart``: ``inputs`` and ``outputs`` lie behind all others.
+
+    There they are one behind the other, at whole words, and share no byte with anything.
+    """
+    sides = {"inputs": graph.inputs, "outputs": graph.chip_outputs}
+    by_name = {block.name: block for block in blocks}
+    outside = {
+        side: tuple(dict.fromkeys(places[name].buffer for name in sides[side]))
+        for side in sides
+        if side in apart
+    }
+    moved = {name for names in outside.values() for name in names}
+    own = [block for block in blocks if block.name not in moved]
+    addresses = assign(own, base)
+    total = max((addresses[block.name] + block.size_bytes for block in own), default=base)
+    last = max((block.last for block in blocks), default=0)
+    regions = []
+    for side, names in outside.items():
+        address = total = align(total, chip.ddr_align_bytes)
+        for name in names:
+            size = graph.tensors[name].shape[2] * by_name[name].row_stride
+            by_name[name] = replace(by_name[name], size_bytes=size, first=-1, last=last)
+            addresses[name] = total
+            total += size
+        regions.append(Region(side, address, total - address))
+    return Assigned(tuple(by_name.values()), addresses, total, tuple(regions))
 
 
 def check_budget(blocks: Sequence[Buffer], total: int, constants: int, chip: Chip) -> None:

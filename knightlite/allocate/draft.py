@@ -91,7 +91,8 @@ class Draft:
     a node (a Concat counts: it may copy); ``views``: the tensors that lie in it, or in which it
     lies, by a placed node; ``waiting``: Concat's output -> inputs by operand without a place.
     ``lives``: of the buffers that were looked at, and found without contradiction. ``given``: what
-    the host writes, which lies for itself: the network's inputs, and what it computes in between.
+    the host writes, which lies for itself: the network's inputs, and what it computes in between;
+    outputs as well where they lie outside the network's memory.
     """
 
     graph: Graph

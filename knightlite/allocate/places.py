@@ -19,21 +19,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from knightlite.allocate.draft import Draft, Joined, Place, draft_of
+from knightlite.allocate.draft import Draft, Joined, Place, draft_of, is_placed
 from knightlite.allocate.lives import Group, together
 from knightlite.ir import Graph, Node, Tensor
-from knightlite.ops import Window
+from knightlite.ops import BY_NAME, Window
 
 JOINED = "joined"  # attribute of a Concat of parts of one layer: they are written side by side
 
 
-def place_tensors(graph: Graph, copies_joined: bool = False) -> tuple[Graph, Mapping[str, Place]]:
+def place_tensors(
+    graph: Graph, copies_joined: bool = False, outputs_apart: bool = False
+) -> tuple[Graph, Mapping[str, Place]]:
     """The graph with Copies where needed, and the place of every feature tensor.
 
     ``copies_joined``: every input of a Concat of the network's is copied. Copies go through the
     vector engine, so that they may stay on the chip. What the compiler has cut (``JOINED``) is not.
+    ``outputs_apart``: every output lies for itself, whole.
     """
+    if outputs_apart:
+        graph = _with_whole_outputs(graph)
     draft = draft_of(graph)
+    if outputs_apart:
+        draft.given.update(graph.chip_outputs)
     copies = {
         node.name: _place_operands(
             draft, position, node, copies_joined and JOINED not in node.attributes
@@ -52,6 +59,23 @@ def place_tensors(graph: Graph, copies_joined: bool = False) -> tuple[Graph, Map
             inputs[position] = name
         nodes.append(replace(node, inputs=tuple(inputs)))
     return graph.with_nodes(nodes).with_tensors(tensors), draft.places
+
+
+def _with_whole_outputs(graph: Graph) -> Graph:
+    """The graph whose outputs that would be a part of another tensor are copies of it."""
+    outputs = set(graph.chip_outputs)
+    nodes: list[Node] = []
+    tensors: list[Tensor] = []
+    for node in graph.nodes:
+        name = node.output
+        if name not in outputs or not is_placed(node) or BY_NAME[node.op].cuts is None:
+            nodes.append(node)
+            continue
+        inner = f"{name}/part_of_{node.inputs[0]}"
+        nodes.append(replace(node, outputs=(inner,)))
+        nodes.append(Node(f"{name}/copy", "Copy", (inner,), (name,), {"computed": 1}))
+        tensors.append(replace(graph.tensors[name], name=inner))
+    return graph.with_nodes(nodes).with_tensors(tensors)
 
 
 # ------------------------------------------------------------------ one Concat
@@ -96,6 +120,8 @@ def _place_operands(draft: Draft, position: int, node: Node, copies_joined: bool
 def _share(draft: Draft, output: str) -> bool:
     """Put the Concat where all its inputs already lie as it wants them; False where they do not."""
     pending = draft.waiting[output]
+    if output in draft.given:
+        return False
     parts = list(pending.values())
     first = draft.places[parts[0].tensor]
     whole = _shifted(first.window, parts[0].window)

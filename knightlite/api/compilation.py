@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,6 +167,7 @@ def compile_bytes(
         level=level_of(options),
         sparse=options.sparse,
         budget=_budget(options, state, origin.model_sha256, family.digest),
+        apart=_apart(options, family, target),
     )
     if options.sparse and not skips_zeros(compiled.graph):
         talk.say(f"--sparse changes nothing: no convolution of {graph.name} has a block of zeros.")
@@ -200,6 +202,25 @@ def compile_bytes(
         if options.explain_memory
         else (),
     )
+
+
+def _apart(options: CompileOptions, family: ChipFamily, chip: str) -> list[str]:
+    """What lies outside the network's memory; UnsupportedError where the chip has it inside."""
+    from knightlite import chip_files
+
+    found = []
+    for side, asked in (("inputs", options.input_indep), ("outputs", options.output_indep)):
+        option = f"{side[:-1]}-indep"
+        if asked and option in family.without:
+            known = [item for item in chip_files.families() if not item.model_of]
+            able = [item.names for item in known if option not in item.without]
+            names = ", ".join(itertools.chain(*able))
+            raise UnsupportedError(
+                f"{chip} has no --{option}: its {side} lie in the network's memory.",
+                f"leave it out, or compile for one that has it: {names}",
+            )
+        found += [side] if asked else []
+    return found
 
 
 def _budget(
@@ -257,6 +278,9 @@ def _figures(compiled: Compiled, cfg: bytes, weight: bytes) -> dict[str, Any]:
         "weight_bytes": len(weight),
         "ddr_bytes": plan.ddr_bytes,
         "constants_bytes": len(plan.constants),
+        "regions": [
+            {"of": item.of, "address": item.address, "size": item.size} for item in meta.regions
+        ],
         "ddr_read_bytes": sum(item.payload_bytes for item in loads),
         "ddr_write_bytes": sum(item.payload_bytes for item in stores),
         "ddr_burst_bytes": sum(item.ddr_bytes(meta.chip_values) for item in (*loads, *stores)),

@@ -52,6 +52,10 @@ def command(options: CompileOptions) -> None:
         ("in bursts", f"{figures['ddr_burst_bytes']:,} bytes"),
         ("FSPM peak", f"{figures['fspm_peak_bytes']:,} bytes"),
     ]
+    rows += [
+        (f"{region['of']}, outside the network's memory", f"{region['size']:,} bytes of that DDR")
+        for region in figures["regions"]
+    ]
     if figures["trips"]:
         trips = "; ".join(", ".join(trip) for trip in figures["trips"])
         rows.append(("trips to the host", f"{len(figures['trips'])}: {trips}"))

@@ -78,8 +78,6 @@ LATER: Mapping[str, tuple[Word, ...]] = {
             "recurrent networks of any length: a model of one step, its states inputs and outputs, "
             "does it",
         ),
-        Word(("--input-indep",), "", "inputs outside the network's memory"),
-        Word(("--output-indep",), "", "outputs outside the network's memory"),
         Word(
             ("-hrm", "--hardware-resource-mode"),
             "MODE",

@@ -49,6 +49,7 @@ ElementType = Literal[
     "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
     "float16", "float32", "float64",
 ]  # fmt: skip
+Side = Literal["inputs", "outputs"]
 Attribute = int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
 Fault = tuple[str, str, str]
 """A key, what it must be, and what it is: two ends of a sentence."""
@@ -349,6 +350,32 @@ class GeneralLayer:
         return ", ".join(dict.fromkeys(kinds or ["Reshape"]))
 
 
+@dataclass(frozen=True, slots=True)
+class Region:
+    """DDR outside the network's memory, of all its inputs or outputs: the host has it elsewhere."""
+
+    of: Side = key("whose")
+    address: Bytes = key("byte address in DDR, behind the network's memory")
+    size: Annotated[int, Between(1, 1 << DDR_BITS)] = key("bytes")
+
+    @property
+    def end(self) -> int:
+        """One past its last byte."""
+        return self.address + self.size
+
+
+def crosses(regions: Sequence[Region], first: int, last: int) -> bool:
+    """Whether bytes [first, last) of DDR lie in more than one memory: the network's, regions."""
+    if not regions or last <= regions[0].address:
+        return False
+    return not any(item.address <= first and last <= item.end for item in regions)
+
+
+def is_given(regions: Iterable[Region], address: int) -> bool:
+    """Whether a byte of DDR is in the inputs' own memory, where only the host writes."""
+    return any(item.of == "inputs" and item.address <= address < item.end for item in regions)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
     """A compiled program: for which chip, made from what, its layers, and where its tensors lie."""
@@ -383,6 +410,10 @@ class Description:
     schedule: ScheduleNotes | None = key(
         "above level 0: how layers are walked, and the lower bound", default=None
     )
+    regions: tuple[Region, ...] = key(
+        "of `--input-indep` and `--output-indep`: what lies outside the network's memory, in order",
+        default=(),
+    )
 
     @property
     def declared_inputs(self) -> tuple[str, ...]:
@@ -394,6 +425,15 @@ class Description:
     def usual_frames(self) -> int:
         """The frames that ``sim`` runs where none are asked for."""
         return 1 if self.quantization is None else self.quantization.ir_batch
+
+    @property
+    def own_end(self) -> int:
+        """One past the network's own memory in DDR: behind it are only regions."""
+        return self.regions[0].address if self.regions else self.ddr_bytes
+
+    def region(self, side: Side) -> Region | None:
+        """What lies outside of the inputs or outputs; None where they are inside."""
+        return next((item for item in self.regions if item.of == side), None)
 
     @property
     def tensors_in_ddr(self) -> tuple[StoredTensor, ...]:
@@ -430,6 +470,7 @@ class Description:
         if self.constants_bytes > self.ddr_bytes:
             yield "constants_bytes", f"at most {self.ddr_bytes}", str(self.constants_bytes)
         yield from self._misplaced()
+        yield from self._misfitting_regions()
         yield from self._unconnected()
         yield from self._misfitting_general()
 
@@ -457,6 +498,30 @@ class Description:
                 if tensor in tensors[:at]:
                     yield f"{side}[{at}]", "listed once", f"{shown(tensor.name)} again"
         yield from self._misplaced_inputs()
+
+    def _misfitting_regions(self) -> Iterator[Fault]:
+        """Regions that meet each other or the constants; what lies across their borders."""
+        least, sides = self.constants_bytes, [region.of for region in self.regions]
+        for at, region in enumerate(self.regions):
+            if region.of in sides[:at] or (at and region.of == "inputs"):
+                yield f"regions[{at}].of", "inputs, then outputs, each once", region.of
+            if region.address < least:
+                yield f"regions[{at}].address", f"at least {least}", str(region.address)
+            if region.end > self.ddr_bytes:
+                wanted = f"such that it ends within {self.ddr_bytes} bytes"
+                yield f"regions[{at}].size", wanted, str(region.size)
+            least = region.end
+            entries = self.inputs if region.of == "inputs" else self.outputs
+            for number, entry in enumerate(entries):
+                if not region.address <= entry.address < entry.end <= region.end:
+                    wanted = f"such that it lies in the {region.of}' own memory"
+                    yield f"{region.of}[{number}].address", wanted, str(entry.address)
+        for at, entry in enumerate(self.tensors_in_ddr if self.regions else ()):
+            if crosses(self.regions, entry.address, entry.end):
+                wanted = "in one memory, the network's or that of its inputs or outputs"
+                yield f"tensors[{at}].address", wanted, str(entry.address)
+            elif entry.first >= 0 and is_given(self.regions, entry.address):
+                yield f"tensors[{at}].address", "outside the inputs' own memory", str(entry.address)
 
     def _misplaced_inputs(self) -> Iterator[Fault]:
         """Inputs that are not there from the start, or not each in a place of its own."""

@@ -20,6 +20,7 @@ from knightlite.container.description import (
     ElementType,
     HostOperator,
     Made,
+    Side,
     StoredTensor,
 )
 from knightlite.dtypes import S8, S16, U8
@@ -82,6 +83,10 @@ HEAD = Record(
         Item("wspm_bytes", "Q", "fact of the chip"),
         Item("mspm_bytes", "Q", "fact of the chip"),
         Item("wspm_align_bytes", "Q", "fact of the chip"),
+        Item("inputs_address", "Q", "`address` of the inputs' own memory; 0: they have none"),
+        Item("inputs_size", "Q", "its `size`; 0: they have none"),
+        Item("outputs_address", "Q", "the same of the outputs"),
+        Item("outputs_size", "Q", "the same of the outputs"),
         Item("layers", "I", "number of layers"),
         Item("tensors", "I", "number of tensors"),
         Item("inputs", "I", "number of inputs"),
@@ -235,7 +240,8 @@ def _plan_bytes(meta: Description, pair: bytes) -> bytes:
     head = HEAD.form.pack(
         pair, hashlib.sha256(described).digest(), bytes.fromhex(meta.chip_digest),
         meta.ddr_bytes, meta.constants_bytes, chip.ddr_bytes, chip.fspm_bytes, chip.wspm_bytes,
-        chip.mspm_bytes, chip.wspm_align_bytes, len(meta.layers), len(tensors),
+        chip.mspm_bytes, chip.wspm_align_bytes, *_region(meta, "inputs"),
+        *_region(meta, "outputs"), len(meta.layers), len(tensors),
         len(meta.inputs), len(meta.outputs), sum(map(_scale_count, tensors)), len(meta.host),
         len(meta.general), sum(len(item.reads) for item in meta.general),
         len(host.operands), len(host.attributes), len(host.numbers), len(meta.graph_outputs),
@@ -359,6 +365,12 @@ def _general(meta: Description, texts: _Texts, host: _Host) -> tuple[list[bytes]
         )  # fmt: skip
         first += len(item.reads)
     return found, inner
+
+
+def _region(meta: Description, side: Side) -> tuple[int, int]:
+    """Address and size."""
+    found = meta.region(side)
+    return (0, 0) if found is None else (found.address, found.size)
 
 
 def _names(entries: Iterable[StoredTensor]) -> list[str]:

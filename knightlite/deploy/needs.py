@@ -37,7 +37,7 @@ def most_arena_bytes(meta: Description) -> int:
     """The arena with all scratchpads, which many programs run without."""
     chip = meta.chip_values
     memories = (
-        meta.ddr_bytes - meta.constants_bytes, chip.fspm_bytes, chip.wspm_bytes, chip.mspm_bytes
+        meta.own_end - meta.constants_bytes, chip.fspm_bytes, chip.wspm_bytes, chip.mspm_bytes
     )  # fmt: skip
     shapes = {entry.name: entry.shape for entry in meta.tensors}
     values = max((values_bytes(layer, shapes) for layer in meta.general), default=0)

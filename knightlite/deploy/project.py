@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from knightlite.container import Description
+from knightlite.container import Description, Side
 from knightlite.deploy.arrays import array_name, c_array
 from knightlite.deploy.code_size import CodeSize
 from knightlite.deploy.needs import Needs, arena_bytes, most_arena_bytes
@@ -120,12 +120,20 @@ def network_header(network: Network, arrays: bool) -> str:
         "/* with scalar kernels, unchecked */",
         f"#define NETWORK_ARENA_BYTES {needs.arena}u",
         f"#define NETWORK_OUTPUT_BYTES {needs.known_output}u\n",
+        "/* of inputs and outputs outside the arena; 0: they lie in it */",
+        f"#define NETWORK_INPUTS_OUTSIDE {_outside(network.meta, 'inputs')}u",
+        f"#define NETWORK_OUTPUTS_OUTSIDE {_outside(network.meta, 'outputs')}u\n",
     ]
     if arrays:
         lines += ["/* network_arrays.h has the files */", "#define NETWORK_ARRAYS\n"]
     if network.recipe is not None:
         lines += ["#define NETWORK_HAS_RECIPE", recipe_text(network.recipe)]
     return "\n".join([*lines, "#endif\n"])
+
+
+def _outside(meta: Description, side: Side) -> int:
+    found = meta.region(side)
+    return 0 if found is None else found.size
 
 
 RESIZES = {

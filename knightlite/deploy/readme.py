@@ -47,7 +47,7 @@ the same with `cmake --preset`. {bare}
 | both | flash | {flash} |
 | known answer, for the self-test | flash | {known} |
 | arena{most} | RAM | {arena} |
-| outputs, copied | RAM | {outputs} |
+{outside}| outputs, copied | RAM | {outputs} |
 
 The arena is that of scalar kernels; vector ones of the host may ask for more (the program says how
 much). The code of the runtime, as `size` counts it:
@@ -83,6 +83,10 @@ def readme(
         arena=needs.arena,
         most="" if needs.is_exact else " (at most: this machine had no C compiler)",
         outputs=needs.known_output,
+        outside="".join(
+            f"| {item.of}, outside the arena: `knl_set_outside` | RAM | {item.size} |\n"
+            for item in meta.regions
+        ),
         sizes="".join(map(_size, sizes)),
     )
 

@@ -14,6 +14,10 @@ def memory_map(plan: Plan, chip: Chip) -> str:
         f"DDR: {plan.ddr_bytes} bytes of {chip.ddr_bytes}",
         f"  {0:#010x} {len(plan.constants):>10} constants (weights, parameters, tables)",
     ]
+    lines += [
+        f"  {item.address:#010x} {item.size_bytes:>10} {item.of}, outside the network's memory"
+        for item in plan.regions
+    ]
     for block in sorted(plan.buffers, key=lambda item: (plan.addresses[item.name], item.first)):
         address = plan.addresses[block.name]
         lines.append(

@@ -19,6 +19,7 @@ from knightlite.container import (
     Origin,
     Piece,
     Program,
+    Region,
     RegionNote,
     ScheduleNotes,
     StoredTensor,
@@ -26,7 +27,7 @@ from knightlite.container import (
     constant,
     paired,
 )
-from knightlite.container.description import ElementType, IntegerType
+from knightlite.container.description import ElementType, IntegerType, Side
 from knightlite.emit.tokens import with_tokens
 from knightlite.errors import CapacityError, Finding, findings_error
 from knightlite.ir import Graph, HostOp, Node, Tensor
@@ -85,6 +86,9 @@ def emit_program(plan: Plan, family: ChipFamily, chip_name: str, origin: Origin)
         host=_behind(graph),
         general=hosted,
         schedule=_schedule_notes(plan, family),
+        regions=tuple(
+            Region(cast(Side, item.of), item.address, item.size_bytes) for item in plan.regions
+        ),
     )
     host_model = b""
     if host.needs_onnx_runtime(graph):

@@ -17,6 +17,7 @@ from knightlite.native.build import build_library
 Array = NDArray[Any]
 SENTENCE_BYTES = 320
 CHECKED, CHIP_ONLY = 1, 2
+SIDES = (0, 1)  # inputs, outputs: what may lie outside the arena
 HOST, PROGRAM = 6, 7  # statuses: what only another host computes, what the machine refuses
 KERNELS = ("scalar", "avx2", "avx512_vnni", "neon", "neon_dot")
 
@@ -42,6 +43,7 @@ _STATUS: dict[str, tuple[Any, ...]] = {
     "knl_open": _OPENED,
     "knl_open_model": (c_char_p, c_size_t, c_uint),
     "knl_use_kernels": (c_uint,),
+    "knl_set_outside": (c_uint, c_void_p, c_size_t),
     "knl_start": (c_void_p, c_size_t),
     "knl_write": _TENSOR,
     "knl_read": _TENSOR,
@@ -51,6 +53,7 @@ _OTHERS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "knl_network_bytes": (c_size_t, ()),
     "knl_best_kernels": (c_uint, ()),
     "knl_arena_bytes": (c_size_t, (c_void_p,)),
+    "knl_outside_bytes": (c_uint64, (c_void_p, c_uint)),
     "knl_begin": (None, (c_void_p,)),
     "knl_advance": (None, (c_void_p, c_uint32)),
     "knl_fspm": (c_void_p, (c_void_p,)),
@@ -80,6 +83,7 @@ class Network:
         self._error = Error()
         self._files = cfg, weight  # constants are read in place: they must stay
         self._arena = np.empty(0, np.uint8)
+        self._outside: dict[int, Array] = {}
         self._call("knl_open", cfg, len(cfg), weight, len(weight), options)
 
     def use_kernels(self, name: str) -> None:
@@ -96,8 +100,24 @@ class Network:
         """Accumulators that saturated in the last frame."""
         return int(self._library.knl_saturations(self._network))
 
+    def outside_bytes(self, side: int) -> int:
+        """Memory that inputs (0) or outputs (1) need outside the arena; 0 where they lie in it."""
+        return int(self._library.knl_outside_bytes(self._network, side))
+
+    def set_outside(self, side: int, memory: Array) -> None:
+        """Have them there, in place; FormatError where that cannot be."""
+        self._call("knl_set_outside", side, memory.ctypes.data, memory.nbytes)
+        self._outside[side] = memory
+
     def start(self) -> None:
-        """Check the program, set up its memories; MachineError for what is wrong with it."""
+        """Check the program, set up its memories; MachineError for what is wrong with it.
+
+        Inputs and outputs outside the arena get memory of their own where nobody has set it.
+        """
+        for side in SIDES:
+            size = self.outside_bytes(side)
+            if size and side not in self._outside:
+                self.set_outside(side, np.zeros(size, np.uint8))
         self._arena = np.empty(self.arena_bytes, np.uint8)
         self._call("knl_start", self._arena.ctypes.data, self._arena.size)
 

@@ -55,7 +55,8 @@ class CompileOptions:
     ``evaluations``, ``search_seconds``: how long a schedule is searched for, where it is.
     ``sparse``: blocks of zeros are skipped. ``explain_memory``: the result says what lies in each
     memory at its fullest. ``res_version``: a text of the user's. ``input_order``: layout of raw
-    input files, None for that of the model. ``directory``: where the manifest is kept.
+    input files, None for that of the model. ``input_indep``, ``output_indep``: they lie outside the
+    network's memory. ``directory``: where the manifest is kept.
     """
 
     onnx: Path | None = like(shared.QUANTIZED)
@@ -123,6 +124,20 @@ class CompileOptions:
         help="Layout that sim takes raw files to have [default: nchw, the model's].",
         said="the input order",
         doc='layout that ``sim`` takes raw files to have, "nchw" or "nhwc"; default: the model\'s.',
+    )
+    input_indep: bool = option(
+        "--input-indep",
+        kind=SWITCH,
+        help="Inputs lie outside the network's memory: the program that runs it says where.",
+        default=False,
+        doc="inputs lie outside the network's memory, where who runs it says.",
+    )
+    output_indep: bool = option(
+        "--output-indep",
+        kind=SWITCH,
+        help="The same of outputs.",
+        default=False,
+        doc="the same of outputs.",
     )
     explain_memory: bool = option(
         "--explain-memory",

@@ -103,6 +103,8 @@ def compile(
     sparse: bool = False,
     res_version: str = "1.0",
     input_order: str | None = None,
+    input_indep: bool = False,
+    output_indep: bool = False,
     explain_memory: bool = False,
     save_dir: str | Path | None = None,
 ) -> CompiledModel:
@@ -124,6 +126,8 @@ def compile(
         res_version: a text of yours to keep in the ``.cfg``.
         input_order: layout that ``sim`` takes raw files to have, "nchw" or "nhwc"; default: the
             model's.
+        input_indep: inputs lie outside the network's memory, where who runs it says.
+        output_indep: the same of outputs.
         explain_memory: name what lies in each memory where it is fullest (``memory`` of the
             result).
         save_dir: where the files of ``knightlite compile`` are to be left; default: nowhere.

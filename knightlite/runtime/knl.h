@@ -47,6 +47,9 @@ enum {
 /* Element types of a tensor. */
 enum { KNL_U8 = 0, KNL_S8 = 1, KNL_S16 = 2 };
 
+/* What may lie outside the arena, where the caller has it: --input-indep, --output-indep. */
+enum { KNL_INPUTS = 0, KNL_OUTPUTS = 1, KNL_SIDES = 2 };
+
 /* Kernels: which instructions of the processor are used. */
 enum { KNL_SCALAR = 0, KNL_AVX2 = 1, KNL_AVX512_VNNI = 2, KNL_NEON = 3, KNL_NEON_DOT = 4 };
 
@@ -84,6 +87,11 @@ typedef struct knl_network {
     const uint8_t *host, *operands, *attributes, *results, *numbers;
     size_t code_bytes, text_bytes;
     uint64_t ddr_bytes, constants_bytes, fspm_bytes, wspm_bytes, mspm_bytes, wspm_align_bytes;
+    uint64_t own_end; /* of the network's own DDR: behind it lies what is outside */
+    uint64_t outside_first[KNL_SIDES], outside_size[KNL_SIDES]; /* in DDR; 0: in the arena */
+    uint8_t *outside[KNL_SIDES];
+    const uint8_t *arena;
+    size_t arena_bytes;
     uint32_t layer_count, tensor_count, input_count, output_count;
     uint32_t host_operators, host_operands, host_attributes, result_count;
     uint32_t general_count, general_reads, general_operators;
@@ -131,6 +139,20 @@ int knl_use_kernels(knl_network *net, unsigned kernels, knl_error *error);
 
 /* Bytes that knl_start needs. 0 where they are more than the machine can address. */
 size_t knl_arena_bytes(const knl_network *net);
+
+/* Inputs (KNL_INPUTS) or outputs (KNL_OUTPUTS) of a network whose .cfg has them outside its memory.
+ * Bytes that all of them need together, one behind the other in their order, each with the strides
+ * of its knl_tensor; 0 where they lie in the arena. */
+uint64_t knl_outside_bytes(const knl_network *net, unsigned side);
+
+/* Say where they are: at a multiple of 4 bytes, apart from the arena and from each other. Before
+ * knl_start, and again between frames. They are used in place; inputs are never written by a
+ * frame. */
+int knl_set_outside(knl_network *net, unsigned side, void *memory, size_t bytes,
+                    knl_error *error);
+
+/* Where one of them begins in that memory; UINT64_MAX for a tensor in the arena. */
+uint64_t knl_outside_offset(const knl_network *net, uint32_t tensor);
 
 /* Check the program and set up its memories in the arena. */
 int knl_start(knl_network *net, void *arena, size_t arena_bytes, knl_error *error);

@@ -66,6 +66,11 @@ class network {
         : cfg_(std::move(cfg)), weight_(std::move(weight)) {
         require(knl_open(&net_, cfg_.data(), cfg_.size(), weight_.data(), weight_.size(), options,
                          &error_));
+        for (unsigned side = 0; side < KNL_SIDES; ++side) {
+            outside_[side].resize(static_cast<std::size_t>(knl_outside_bytes(&net_, side)));
+            if (!outside_[side].empty())
+                set_outside(side, outside_[side].data(), outside_[side].size());
+        }
         arena_.resize(knl_arena_bytes(&net_));
         require(knl_start(&net_, arena_.data(), arena_.size(), &error_));
     }
@@ -87,6 +92,15 @@ class network {
     std::uint32_t outputs() const { return knl_outputs(&net_); }
     tensor input(std::uint32_t index) const { return described(input_index(index)); }
     tensor output(std::uint32_t index) const { return described(output_index(index)); }
+
+    // Inputs or outputs (KNL_INPUTS, KNL_OUTPUTS) in place in memory of the caller's, which must stay:
+    // of a network compiled with --input-indep or --output-indep.
+    std::size_t outside_bytes(unsigned side) const {
+        return static_cast<std::size_t>(knl_outside_bytes(&net_, side));
+    }
+    void set_outside(unsigned side, void *memory, std::size_t size) {
+        require(knl_set_outside(&net_, side, memory, size, &error_));
+    }
 
     // Real numbers [C, H, W] into an input; std::vector, std::array or anything with data and size.
     template <typename Values> void write(std::uint32_t index, const Values &values) {
@@ -158,7 +172,7 @@ class network {
 
     // heap memory keeps its place where the network is moved
     bytes cfg_, weight_;
-    std::vector<std::uint8_t> arena_;
+    std::vector<std::uint8_t> arena_, outside_[KNL_SIDES];
     knl_network net_{};
     mutable knl_error error_{};
 };

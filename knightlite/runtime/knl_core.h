@@ -164,9 +164,40 @@ int knl_check_writable(const knl_network *net, uint32_t index, knl_error *error)
 /* A pixel of a tensor that may be written. */
 uint8_t *knl_pixel(knl_network *net, const knl_tensor *tensor, uint64_t row, uint64_t column);
 
-static inline uint8_t knl_ddr_byte(const knl_network *net, uint64_t at) {
-    return at < net->constants_bytes ? net->constants[at] : net->ddr[at - net->constants_bytes];
+/* A byte of DDR behind the constants, with those of its memory before and behind it: in the arena,
+ * or where the caller has inputs or outputs. */
+static inline uint8_t *knl_ddr_at(const knl_network *net, uint64_t address) {
+    unsigned side;
+    if (address < net->own_end)
+        return net->ddr + (address - net->constants_bytes);
+    side = net->outside_size[KNL_OUTPUTS] && address >= net->outside_first[KNL_OUTPUTS];
+    return net->outside[side] + (address - net->outside_first[side]);
 }
+
+/* Whether bytes [first, last) lie in more than one of these memories. */
+static inline int knl_crosses(const knl_network *net, uint64_t first, uint64_t last) {
+    unsigned side;
+    if (last <= net->own_end)
+        return 0;
+    for (side = 0; side < KNL_SIDES; side++)
+        if (first >= net->outside_first[side] &&
+            last <= net->outside_first[side] + net->outside_size[side])
+            return 0;
+    return 1;
+}
+
+static inline int knl_is_given(const knl_network *net, uint64_t address) {
+    return address - net->outside_first[KNL_INPUTS] < net->outside_size[KNL_INPUTS];
+}
+
+/* That the caller has said where all of it is: knl_outside.c */
+int knl_check_outside(const knl_network *net, knl_error *error);
+
+static inline uint8_t knl_ddr_byte(const knl_network *net, uint64_t at) {
+    return at < net->constants_bytes ? net->constants[at] : *knl_ddr_at(net, at);
+}
+
+enum { KNL_SLACK = 64 }; /* vector kernels read up to so many bytes behind a memory */
 
 /* ---- what the host computes between segments: knl_layers.c */
 

@@ -56,12 +56,8 @@ static knl_far far_tile(const knl_network *net, size_t code, const knl_source *r
     return found;
 }
 
-static uint8_t *far_bytes(const knl_network *net, uint64_t address) {
-    return net->ddr + (address - net->constants_bytes);
-}
-
 static const uint8_t *far_constants(const knl_network *net, uint64_t address) {
-    return address < net->constants_bytes ? net->constants + address : far_bytes(net, address);
+    return address < net->constants_bytes ? net->constants + address : knl_ddr_at(net, address);
 }
 
 /* Strides of a tile, as its fields are named. */
@@ -114,7 +110,7 @@ static knl_tiles map_tiles(const knl_network *net, size_t code, const knl_source
             continue;
         far = far_tile(net, code, record, (unsigned)which, &found[i]);
         if (which == KNL_TO_Y)
-            tiles.y = far_bytes(net, far.address);
+            tiles.y = knl_ddr_at(net, far.address);
         else if (which == KNL_FROM_X)
             tiles.x = far_constants(net, far.address);
         else if (which == KNL_FROM_WEIGHTS)
@@ -249,7 +245,7 @@ void knl_copy_far(const knl_network *net, size_t code, const knl_item *item) {
     from = far_tile(net, code, record_at(net, net->next_record), KNL_FROM_X, &found[0]);
     for (row = 0; row < item->rows; row++)
         for (column = 0; column < item->columns; column++)
-            memcpy(far_bytes(net, item->ddr_address + (uint64_t)row * item->ddr_row_stride +
+            memcpy(knl_ddr_at(net, item->ddr_address + (uint64_t)row * item->ddr_row_stride +
                                       (uint64_t)column * item->ddr_column_stride),
                    far_constants(net, from.address + row * from.strides[2] +
                                           column * from.strides[3]),

@@ -84,6 +84,10 @@ static int check_tensors(const knl_network *net, const knl_layer *layer, knl_err
         return knl_say(error, KNL_DAMAGED, layer->at,
                        "general layer %t writes to DDR %x, inside the constants.", &layer->name,
                        made.address);
+    if (knl_is_given(net, made.address))
+        return knl_say(error, KNL_DAMAGED, layer->at,
+                       "general layer %t writes to DDR %x, inside the inputs' own memory.",
+                       &layer->name, made.address);
     return KNL_OK;
 }
 

@@ -31,7 +31,7 @@ static void from_ddr(const knl_network *net, uint8_t *to, uint64_t address, size
         bytes -= part;
     }
     if (bytes)
-        copy(to, net->ddr + (address - net->constants_bytes), bytes);
+        copy(to, knl_ddr_at(net, address), bytes);
 }
 
 /* One run instead of many where they touch on both sides. */
@@ -59,7 +59,7 @@ void knl_run_transfer(knl_network *net, const knl_item *given) {
             if (item.opcode == KNL_OP_LOAD)
                 from_ddr(net, scratchpad(net, item.space) + near, far, item.run_bytes);
             else
-                copy(net->ddr + (far - net->constants_bytes), net->fspm + near, item.run_bytes);
+                copy(knl_ddr_at(net, far), net->fspm + near, item.run_bytes);
             far += item.ddr_column_stride;
             near += item.local_column_stride;
         }

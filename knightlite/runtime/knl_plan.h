@@ -4,7 +4,7 @@
 
 #include "knl_simd.h"
 
-enum { KNL_ALIGN = 64, KNL_SLACK = 64 };
+enum { KNL_ALIGN = 64 };
 
 static inline size_t knl_aligned(size_t bytes) {
     return (bytes + KNL_ALIGN - 1) / KNL_ALIGN * KNL_ALIGN;

@@ -3,7 +3,6 @@
 
 enum {
     ALIGN = 64,
-    SLACK = 64,            /* vector kernels read up to so many bytes behind a memory */
     WORK_SHARE = 18,       /* of DDR and FSPM, the part that vector kernels may have for work */
     LEAST_WORK = 36 * 1024 /* even so */
 };
@@ -21,13 +20,14 @@ typedef struct places {
 static uint64_t room(const knl_network *net, uint32_t space, uint64_t bytes) {
     if (!(net->options & KNL_CHECKED) && net->used_bytes[space] < bytes)
         bytes = net->used_bytes[space];
-    return aligned(bytes + SLACK);
+    return aligned(bytes + KNL_SLACK);
 }
 
-static places places_of(const knl_network *net) {
+/* `ddr_end`: of the DDR that lies in the arena. */
+static places places_of(const knl_network *net, uint64_t ddr_end) {
     places found;
     found.ddr = 0;
-    found.mspm = aligned(net->ddr_bytes - net->constants_bytes + SLACK);
+    found.mspm = aligned(ddr_end - net->constants_bytes + KNL_SLACK);
     found.fspm = found.mspm + room(net, KNL_SPACE_MSPM, net->mspm_bytes);
     found.wspm = found.fspm;
     if (net->mapped != KNL_ALL_MAPPED)
@@ -45,8 +45,10 @@ static places places_of(const knl_network *net) {
 
 /* The checks use the same bytes before the first frame. */
 static uint64_t needed(const knl_network *net) {
-    uint64_t memories = places_of(net).end, checks = knl_mark_bytes(net);
+    uint64_t memories = places_of(net, net->own_end).end, checks = knl_mark_bytes(net);
     if (net->options & KNL_CHECKED) {
+        uint64_t shadow = places_of(net, net->ddr_bytes).work; /* of what is outside as well */
+        checks = checks < shadow ? shadow : checks;
         if (checks < knl_race_bytes(net)) /* which is more than what tokens need */
             checks = knl_race_bytes(net);
     }
@@ -135,7 +137,7 @@ int knl_use_kernels(knl_network *net, unsigned kernels, knl_error *error) {
 
 /* The whole arena is zeroed before each check that wants it so. */
 static int check(knl_network *net, uint8_t *arena, size_t bytes, knl_error *error) {
-    places at = places_of(net);
+    places at = places_of(net, net->ddr_bytes);
     knl_shadow shadow;
     int status = knl_check_structure(net, arena, error);
     if (status || !(net->options & KNL_CHECKED))
@@ -220,7 +222,7 @@ static void write_map(knl_network *net, uint8_t *records, uint8_t *copies) {
 }
 
 int knl_start(knl_network *net, void *arena, size_t arena_bytes, knl_error *error) {
-    places at = places_of(net);
+    places at = places_of(net, net->own_end);
     uint64_t wanted = needed(net);
     uint8_t *first = arena;
     size_t off = (size_t)((uintptr_t)arena % ALIGN);
@@ -230,6 +232,11 @@ int knl_start(knl_network *net, void *arena, size_t arena_bytes, knl_error *erro
     if (!arena || arena_bytes < wanted)
         return knl_say(error, KNL_ARENA, 0, "the network needs an arena of %u bytes, not %u.",
                        wanted, (uint64_t)(arena ? arena_bytes : 0));
+    net->arena = arena;
+    net->arena_bytes = arena_bytes;
+    status = knl_check_outside(net, error);
+    if (status)
+        return status;
     if (off) {
         first += ALIGN - off;
         arena_bytes -= ALIGN - off;

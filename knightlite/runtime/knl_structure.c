@@ -332,8 +332,17 @@ static int check_one(const place *at, uint8_t *marks) {
     if (item->opcode == KNL_OP_STORE && item->ddr_address < at->net->constants_bytes)
         REFUSE(at, "stores to DDR %x inside the %u bytes of constants.", item->ddr_address,
                at->net->constants_bytes);
-    if (item->opcode == KNL_OP_LOAD || item->opcode == KNL_OP_STORE)
+    if (item->opcode == KNL_OP_LOAD || item->opcode == KNL_OP_STORE) {
+        uint64_t last = knl_last(&found[item->opcode == KNL_OP_STORE]);
+        if (knl_crosses(at->net, item->ddr_address, last))
+            REFUSE(at,
+                   "touches DDR [%x, %x) in more than one of the memories of network, inputs and "
+                   "outputs.",
+                   item->ddr_address, last);
+        if (item->opcode == KNL_OP_STORE && knl_is_given(at->net, item->ddr_address))
+            REFUSE(at, "stores to DDR %x inside the inputs' own memory.", item->ddr_address);
         return KNL_OK;
+    }
     return check_overlap(at, found, count, marks);
 }
 

@@ -92,6 +92,30 @@ static int check_memories(const knl_network *net, const uint8_t *head, knl_error
     return KNL_OK;
 }
 
+/* What lies outside: behind the network's own memory, the inputs before the outputs. */
+static int read_outside(knl_network *net, const uint8_t *head, knl_error *error) {
+    static const unsigned address[KNL_SIDES] = {KNL_HEAD_INPUTS_ADDRESS, KNL_HEAD_OUTPUTS_ADDRESS};
+    static const unsigned size[KNL_SIDES] = {KNL_HEAD_INPUTS_SIZE, KNL_HEAD_OUTPUTS_SIZE};
+    uint64_t least = net->constants_bytes;
+    unsigned side;
+    net->own_end = net->ddr_bytes;
+    for (side = 0; side < KNL_SIDES; side++) {
+        uint64_t first = knl_u64(head + address[side]), bytes = knl_u64(head + size[side]);
+        if (!bytes && !first)
+            continue;
+        if (!bytes || first < least || first > net->ddr_bytes || bytes > net->ddr_bytes - first)
+            return knl_say(error, KNL_DAMAGED, address[side],
+                           "the .cfg is damaged: %u bytes at DDR %x outside the network's memory "
+                           "must lie between %x and %x.",
+                           bytes, first, least, net->ddr_bytes);
+        net->outside_first[side] = first;
+        net->outside_size[side] = bytes;
+        net->own_end = net->own_end < first ? net->own_end : first;
+        least = first + bytes;
+    }
+    return KNL_OK;
+}
+
 int knl_read_plan(knl_network *net, const uint8_t *head, size_t bytes, knl_error *error) {
     int status;
     net->constants_bytes = knl_u64(head + KNL_HEAD_CONSTANTS_BYTES);
@@ -102,6 +126,8 @@ int knl_read_plan(knl_network *net, const uint8_t *head, size_t bytes, knl_error
     net->wspm_align_bytes = knl_u64(head + KNL_HEAD_WSPM_ALIGN_BYTES);
     net->chip_digest = head + KNL_HEAD_CHIP_DIGEST;
     status = check_memories(net, head, error);
+    if (!status)
+        status = read_outside(net, head, error);
     return status ? status : find_records(net, head, bytes, error);
 }
 
@@ -172,6 +198,15 @@ static int check_tensor(const knl_network *net, uint32_t index, uint64_t scales,
     if (!status && tensor.address + reach > most)
         return knl_say(error, KNL_DAMAGED, 0, "tensor %t ends at DDR %x, beyond %u bytes.", &name,
                        tensor.address + reach, most);
+    if (!status && knl_crosses(net, tensor.address, tensor.address + reach))
+        return knl_say(error, KNL_DAMAGED, 0,
+                       "the .cfg is damaged: tensor %t must lie in one memory, the network's or "
+                       "that of its inputs or outputs, not at DDR %x.",
+                       &name, tensor.address);
+    if (!status && tensor.first >= 0 && knl_is_given(net, tensor.address))
+        return knl_say(error, KNL_DAMAGED, 0,
+                       "the .cfg is damaged: tensor %t must lie outside the inputs' own memory.",
+                       &name);
     return status;
 }
 
@@ -199,6 +234,21 @@ static int check_inputs(const knl_network *net, knl_error *error) {
                 return knl_say(error, KNL_DAMAGED, 0, "input %t lies inside input %t.", &one.name,
                                &two.name);
         }
+    }
+    return KNL_OK;
+}
+
+/* All inputs lie outside where any does, and all outputs. */
+static int check_sides(const knl_network *net, knl_error *error) {
+    uint32_t places = net->input_count + net->output_count, at;
+    for (at = 0; at < places; at++) {
+        unsigned side = at < net->input_count ? KNL_INPUTS : KNL_OUTPUTS;
+        knl_tensor tensor = knl_tensor_at(net, knl_input(net, at));
+        if (net->outside_size[side] &&
+            tensor.address - net->outside_first[side] >= net->outside_size[side])
+            return knl_say(error, KNL_DAMAGED, 0,
+                           "the .cfg is damaged: tensor %t must lie in the %s' own memory.",
+                           &tensor.name, side == KNL_INPUTS ? "inputs" : "outputs");
     }
     return KNL_OK;
 }
@@ -332,6 +382,8 @@ int knl_check_plan(knl_network *net, const uint8_t *head, knl_error *error) {
         return knl_say(error, KNL_DAMAGED, 0, "the .cfg is damaged: it has no input or output.");
     if (!status)
         status = check_inputs(net, error);
+    if (!status)
+        status = check_sides(net, error);
     return status ? status : knl_check_general(net, error);
 }
 

@@ -66,7 +66,7 @@ int knl_check_writable(const knl_network *net, uint32_t index, knl_error *error)
 }
 
 uint8_t *knl_pixel(knl_network *net, const knl_tensor *tensor, uint64_t row, uint64_t column) {
-    return net->ddr + (tensor->address - net->constants_bytes) + row * tensor->row_stride +
+    return knl_ddr_at(net, tensor->address) + row * tensor->row_stride +
            column * tensor->column_stride;
 }
 
@@ -123,7 +123,7 @@ int knl_read(const knl_network *net, uint32_t index, void *values, size_t bytes,
         for (row = 0; row < tensor.height; row++) {
             uint64_t at = tensor.address + row * tensor.row_stride + c * size;
             if (at >= net->constants_bytes) {
-                const uint8_t *from = net->ddr + (at - net->constants_bytes);
+                const uint8_t *from = knl_ddr_at(net, at);
                 for (column = 0; column < tensor.width; column++, to += size) {
                     to[0] = from[0];
                     if (size == 2)

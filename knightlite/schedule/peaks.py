@@ -187,7 +187,15 @@ def _ddr(plan: Plan, chip: Chip) -> Peak:
     groups = [[b for b in plan.buffers if b.first <= moment <= b.last] for moment in moments]
     sizes = [sum(block.size_bytes for block in group) for group in groups]
     most = sizes.index(max(sizes))
-    holders = [Holder(block.name, "features", block.size_bytes) for block in groups[most]]
+    own = plan.regions[0].address if plan.regions else plan.ddr_bytes
+    holders = [
+        Holder(
+            block.name,
+            "features" if plan.addresses[block.name] < own else "outside the network's memory",
+            block.size_bytes,
+        )
+        for block in groups[most]
+    ]
     holders.append(Holder("constants", "weights, parameters, tables", constants))
     live = constants + sizes[most]
     reason = "lives leave gaps between addresses" if plan.ddr_bytes > live * TIGHT else ""

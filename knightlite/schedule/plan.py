@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import replace
 
-from knightlite.allocate import Location, Place, align, assign, buffers, check_budget
+from knightlite.allocate import Location, Place, align, assign_all, buffers, check_budget
 from knightlite.allocate import layers as executed_layers
 from knightlite.allocate import locations as locate
 from knightlite.chip import Chip
@@ -66,11 +66,13 @@ def layerwise_plan(
     reuse_ddr: bool,
     tilings: Tilings,
     level: Level,
+    apart: Sequence[str] = (),
 ) -> Plan:
     """Choose tilings, lay out constants, features behind them; all capacity findings at once.
 
     ``reuse_ddr``: buffers share addresses where their lives allow it. ``tilings``: those chosen
-    before for the same chip, to which new ones are added.
+    before for the same chip, to which new ones are added. ``apart``: ``inputs`` and ``outputs`` lie
+    outside the network's memory.
     """
     blocks = buffers(graph, places, chip)
     if not reuse_ddr:
@@ -97,18 +99,18 @@ def layerwise_plan(
     if findings:
         raise findings_error(CapacityError, findings[0].sentence, findings, findings[0].hint)
     base = align(len(data), chip.ddr_align_bytes)
-    addresses = assign(blocks, base)
-    total = max((addresses[block.name] + block.size_bytes for block in blocks), default=base)
-    check_budget(blocks, total, base, chip)
+    found = assign_all(graph, places, blocks, base, chip, apart)
+    check_budget(found.blocks, found.total, base, chip)
     return Plan(
         graph,
         tuple(layers),
         bytes(data),
-        blocks,
-        addresses,
-        locate(graph, places, blocks, addresses),
-        total,
+        found.blocks,
+        found.addresses,
+        locate(graph, places, found.blocks, found.addresses),
+        found.total,
         level,
+        regions=found.regions,
     )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from knightlite.allocate import Buffer, Place, align, assign, buffers, check_budget, trips
+from knightlite.allocate import Buffer, Place, align, assign_all, buffers, check_budget, trips
 from knightlite.allocate import layers as executed_layers
 from knightlite.allocate import locations as locate
 from knightlite.chip import Chip
@@ -50,17 +50,19 @@ def make_plan(
     tilings: Tilings | None = None,
     level: Level = LEVELS[0],
     budget: Budget | None = None,
+    apart: Sequence[str] = (),
 ) -> Plan:
     """Everything but bytes and tokens; all capacity findings at once.
 
     ``reuse_ddr``: buffers share addresses where their lives allow it. ``tilings``: those chosen
     before for the same chip, to which new ones are added. ``budget``: of a level that searches.
+    ``apart``: ``inputs`` and ``outputs`` lie outside the network's memory.
     """
     tilings = {} if tilings is None else tilings
     if level.in_turn or not executed_layers(graph):
-        return layerwise_plan(graph, places, chip, reuse_ddr, tilings, level)
+        return layerwise_plan(graph, places, chip, reuse_ddr, tilings, level, apart)
     given = (Budget() if budget is None else budget) if level.searches else None
-    return _Planner(graph, places, chip, reuse_ddr, tilings, level, given).plan()
+    return _Planner(graph, places, chip, reuse_ddr, tilings, level, given, apart).plan()
 
 
 _Tried = tuple[Decisions, Laid, Timed]
@@ -82,19 +84,20 @@ class _Planner:
         tilings: Tilings,
         level: Level,
         budget: Budget | None,
+        apart: Sequence[str],
     ) -> None:
-        self.budget = budget
+        self.budget, self.apart = budget, apart
         self.tried = 0  # changes of a schedule
         self._alone_cycles: int | None = None  # of every layer for itself
         self.network = network_of(graph, places, chip)
         self.places, self.reuse_ddr = places, reuse_ddr
         self.tilings, self.level = tilings, level
         self._blocks = buffers(graph, places, chip)
-        apart, address = {}, 1 << 32  # far from constants, and from one another
+        scattered, address = {}, 1 << 32  # far from constants, and from one another
         for block in self._blocks:
-            apart[block.name] = address
+            scattered[block.name] = address
             address += block.size_bytes
-        self._apart = locate(graph, places, self._blocks, apart)
+        self._apart = locate(graph, places, self._blocks, scattered)
         self._refused: set[int] = set()
         self._search = Search(self.network, self._alone)
 
@@ -105,7 +108,9 @@ class _Planner:
         if found is not None and cycles is not None and not self._worth_layerwise(cycles):
             return found
         graph, chip = self.network.graph, self.network.chip
-        plain = layerwise_plan(graph, self.places, chip, self.reuse_ddr, self.tilings, self.level)
+        plain = layerwise_plan(
+            graph, self.places, chip, self.reuse_ddr, self.tilings, self.level, self.apart
+        )
         if found is not None and cycles is not None and cycles <= layerwise_cycles(plain):
             return found
         return plain
@@ -228,10 +233,9 @@ class _Planner:
         }
         base = align(len(data), chip.ddr_align_bytes)
         blocks = self._in_ddr(decisions, laid)
-        addresses = assign(blocks, base)
-        total = max((addresses[block.name] + block.size_bytes for block in blocks), default=base)
-        check_budget(blocks, total, base, chip)
-        locations = locate(network.graph, self.places, blocks, addresses)
+        there = assign_all(network.graph, self.places, blocks, base, chip, self.apart)
+        check_budget(there.blocks, there.total, base, chip)
+        locations = locate(network.graph, self.places, there.blocks, there.addresses)
         final = timed(network, laid, locations, lambda layer, key: constants[layer][key])
         assert final is not None
         final = as_it_runs(final, network)
@@ -243,12 +247,13 @@ class _Planner:
             network.graph,
             layers,
             bytes(data),
-            blocks,
-            addresses,
+            there.blocks,
+            there.addresses,
             locations,
-            total,
+            there.total,
             self.level,
             order,
+            there.regions,
         )
 
     def _in_ddr(self, decisions: Decisions, laid: Laid) -> tuple[Buffer, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from knightlite.allocate import Buffer, Location
+from knightlite.allocate import Buffer, Location, Region
 from knightlite.ir import Graph, Node
 from knightlite.isa import Instruction
 from knightlite.schedule.homes import Piece
@@ -57,6 +57,7 @@ class Plan:
 
     ``level``: by whose rules its tensors were placed, and its layers follow one another.
     ``order``: of the instructions; None where layers are written out one after the other.
+    ``regions``: inputs and outputs that lie outside the network's memory, behind all else in DDR.
     """
 
     graph: Graph
@@ -68,3 +69,4 @@ class Plan:
     ddr_bytes: int
     level: Level
     order: Order | None = None
+    regions: tuple[Region, ...] = ()

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from knightlite.chip import Chip
+from knightlite.container import Region, crosses, is_given
 from knightlite.isa import (
     TYPES,
     WEIGHT_TYPES,
@@ -193,11 +194,17 @@ class StructureCheck:
     """Checks instructions one by one; keeps a byte map per memory for exact overlap questions."""
 
     def __init__(
-        self, chip: Chip, sizes: Mapping[Space, int], constants_bytes: int, layers: Sequence[str]
+        self,
+        chip: Chip,
+        sizes: Mapping[Space, int],
+        constants_bytes: int,
+        layers: Sequence[str],
+        regions: Sequence[Region] = (),
     ) -> None:
         self._chip = chip
         self._sizes = sizes
         self._constants = constants_bytes
+        self._regions = regions
         self._layers = layers
         self._marks: dict[Space, Bytes] = {}
 
@@ -208,11 +215,8 @@ class StructureCheck:
         problem = next(filter(None, map(self._operand_problem, found)), None)
         if problem is None and isinstance(item, Matrix):
             problem = self._weight_problem(item)
-        if problem is None and isinstance(item, Store) and item.ddr_address < self._constants:
-            problem = (
-                f"stores to DDR {item.ddr_address:#x} inside the {self._constants} bytes of "
-                "constants."
-            )
+        if problem is None and isinstance(item, Transfer):
+            problem = self._ddr_problem(item)
         if problem is None and not isinstance(item, Transfer):
             problem = self._overlap_problem(item, found)
         if problem:
@@ -239,6 +243,23 @@ class StructureCheck:
                     )
         if item.write and item.overlaps_itself:
             return f"writes a byte of its {item.name} at {item.space.name} {item.address:#x} twice."
+        return None
+
+    def _ddr_problem(self, item: Transfer) -> str | None:
+        """What a transfer may not do with its side in DDR."""
+        first = item.ddr_address
+        if isinstance(item, Store) and first < self._constants:
+            return f"stores to DDR {first:#x} inside the {self._constants} bytes of constants."
+        if not self._regions:
+            return None
+        last = item.ddr_side(write=False).last
+        if crosses(self._regions, first, last):
+            return (
+                f"touches DDR [{first:#x}, {last:#x}) in more than one of the memories of network, "
+                "inputs and outputs."
+            )
+        if isinstance(item, Store) and is_given(self._regions, first):
+            return f"stores to DDR {first:#x} inside the inputs' own memory."
         return None
 
     def _weight_problem(self, item: Matrix) -> str | None:

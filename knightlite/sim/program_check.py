@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from knightlite.chip import Chip
-from knightlite.container import GeneralLayer, Program, StoredTensor
+from knightlite.container import GeneralLayer, Program, StoredTensor, is_given
 from knightlite.errors import FormatError
 from knightlite.isa import Instruction, Operand, Space
 from knightlite.sim.checks import StructureCheck
@@ -34,7 +34,7 @@ class ProgramCheck:
         meta, constants = self._program.meta, len(self._program.data)
         room = sizes(self._chip, meta.ddr_bytes)
         inputs = self._check_tensors(room[Space.DDR])
-        structure = StructureCheck(self._chip, room, constants, self._layers)
+        structure = StructureCheck(self._chip, room, constants, self._layers, meta.regions)
         found = [structure.check(index, item) for index, item in enumerate(self._instructions)]
         ordered = order(self._instructions, self._layers)
         touched = [tuple(operand.extent for operand in operands) for operands in found]
@@ -116,6 +116,11 @@ class ProgramCheck:
             raise FormatError(
                 f"general layer {layer.name} writes to DDR {operand.address:#x}, inside the "
                 "constants."
+            )
+        if is_given(self._program.meta.regions, operand.address):
+            raise FormatError(
+                f"general layer {layer.name} writes to DDR {operand.address:#x}, inside the "
+                "inputs' own memory."
             )
         if not shadow.write(operand):
             raise FormatError(

@@ -36,5 +36,7 @@ void release_picture(picture *shown);
 void *allocate(size_t bytes);
 void release(void *memory);
 void *arena_of(size_t bytes);
+/* For inputs or outputs outside the arena. */
+void *outside_of(unsigned side, size_t bytes);
 
 #endif

@@ -14,6 +14,8 @@ enum { POOL_BYTES = NETWORK_OUTPUT_BYTES + 16 };
 
 /* The linker script places it. */
 static unsigned char arena[NETWORK_ARENA_BYTES] __attribute__((section(".arena"), aligned(64)));
+static uint32_t inputs[NETWORK_INPUTS_OUTSIDE / sizeof(uint32_t) + 1];
+static uint32_t outputs[NETWORK_OUTPUTS_OUTSIDE / sizeof(uint32_t) + 1];
 static uint64_t pool[POOL_BYTES / sizeof(uint64_t) + 1]; /* for what the outputs are copied to */
 static int taken;
 
@@ -30,6 +32,12 @@ void release(void *memory) {
 
 void *arena_of(size_t bytes) {
     return bytes <= sizeof arena ? arena : NULL;
+}
+
+void *outside_of(unsigned side, size_t bytes) {
+    if (side == KNL_INPUTS)
+        return bytes <= sizeof inputs ? inputs : NULL;
+    return bytes <= sizeof outputs ? outputs : NULL;
 }
 
 static int array(const unsigned char *data, size_t bytes, file *found) {

@@ -328,6 +328,20 @@ static int run(knl_network *net, const asked *wanted, knl_error *error) {
     return status;
 }
 
+/* A camera, or what reads the outputs, would have memory of its own: here is some. */
+static int set_outside(knl_network *net, knl_error *error) {
+    unsigned side;
+    for (side = 0; side < KNL_SIDES; side++) {
+        size_t bytes = (size_t)knl_outside_bytes(net, side);
+        void *memory = bytes ? outside_of(side, bytes) : NULL;
+        if (bytes && !memory)
+            return no_memory(error, bytes);
+        if (bytes && knl_set_outside(net, side, memory, bytes, error))
+            return error->status;
+    }
+    return KNL_OK;
+}
+
 int main(int count, char **words) {
     knl_network net;
     knl_error error;
@@ -352,6 +366,8 @@ int main(int count, char **words) {
     fprintf(stderr, ", arena of %lu bytes\n", (unsigned long)arena_bytes);
     if (!arena)
         status = fail("there is not enough memory for the arena.");
+    else if (set_outside(&net, &error))
+        status = fail(error.sentence);
     else if (knl_start(&net, arena, arena_bytes, &error))
         status = fail(error.sentence);
     else

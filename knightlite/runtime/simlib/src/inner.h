@@ -30,8 +30,10 @@ typedef struct inner {
     void *arena, *own_arena;
     RNE_BLOBS_S inputs, results; /* results: the chip's integers, then what the host computes */
     RNE_BLOBS_S hidden;
-    unsigned char *input_memory, *result_memory;
+    unsigned char *input_memory, *result_memory, *output_memory;
     size_t input_bytes, result_bytes;
+    void *outside[KNL_SIDES]; /* of the caller's, or ours: where the network has them in place */
+    int results_in_place;
     uint32_t chip_results;
     uint32_t *sources; /* which output of the chip a result is */
     value *values;

@@ -190,6 +190,26 @@ static void place(RNE_BLOBS_S *blobs, TS_U32 count, unsigned char *memory) {
     }
 }
 
+/* Of a network that has its inputs or outputs outside its memory: they lie there as blobs do. */
+static int set_outside(inner *it, unsigned side, void *memory, size_t bytes) {
+    knl_error error;
+    if (!knl_outside_bytes(&it->net, side))
+        return TS_SUCCESS;
+    if (knl_set_outside(&it->net, side, memory, bytes, &error)) {
+        TS_MPI_TRP_RNE_Error("%s", error.sentence);
+        return TS_FAILURE;
+    }
+    it->outside[side] = memory;
+    return TS_SUCCESS;
+}
+
+/* Whether a blob is where the network itself reads or writes. */
+static int is_in_place(const inner *it, uint32_t tensor, const RNE_BLOB_S *blob, unsigned side) {
+    uint64_t offset = knl_outside_offset(&it->net, tensor);
+    return it->outside[side] && offset != UINT64_MAX &&
+           blob->vpAddr == (unsigned char *)it->outside[side] + offset;
+}
+
 static int make_inputs(inner *it) {
     uint32_t count = knl_inputs(&it->net), at;
     it->inputs.stpBlob = calloc(count, sizeof *it->inputs.stpBlob);
@@ -206,7 +226,7 @@ static int make_inputs(inner *it) {
     if (!it->input_memory)
         return TS_FAILURE;
     place(&it->inputs, count, it->input_memory);
-    return TS_SUCCESS;
+    return set_outside(it, KNL_INPUTS, it->input_memory, it->input_bytes);
 }
 
 static int same(knl_text one, knl_text other) {
@@ -352,7 +372,15 @@ static int make_results(inner *it) {
     if (!it->result_memory)
         return TS_FAILURE;
     place(&it->results, it->chip_results, it->result_memory);
-    return TS_SUCCESS;
+    /* an output that the network delivers under two names is two blobs: then all are copied */
+    it->results_in_place = it->chip_results == outputs;
+    if (!it->results_in_place && knl_outside_bytes(&it->net, KNL_OUTPUTS)) {
+        size_t bytes = (size_t)knl_outside_bytes(&it->net, KNL_OUTPUTS);
+        it->output_memory = calloc(bytes, 1);
+        return it->output_memory ? set_outside(it, KNL_OUTPUTS, it->output_memory, bytes)
+                                 : TS_FAILURE;
+    }
+    return set_outside(it, KNL_OUTPUTS, it->result_memory, it->result_bytes);
 }
 
 /* ---- networks */
@@ -366,6 +394,7 @@ TS_S32 TS_MPI_TRP_RNE_UnloadModel(RNE_NET_S *net) {
     release_blobs(&it->results, it->chip_results ? it->chip_results : it->results.u32NBlob);
     free(it->input_memory);
     free(it->result_memory);
+    free(it->output_memory);
     free(it->sources);
     free(it->own_arena);
     free(it->res_version);
@@ -444,7 +473,8 @@ RNE_BLOBS_S *TS_MPI_TRP_RNE_Forward(RNE_NET_S *net) {
         return NULL;
     }
     for (at = 0; at < it->inputs.u32NBlob && !status; at++)
-        status = exchange(it, knl_input(&it->net, at), &it->inputs.stpBlob[at], 1);
+        if (!is_in_place(it, knl_input(&it->net, at), &it->inputs.stpBlob[at], KNL_INPUTS))
+            status = exchange(it, knl_input(&it->net, at), &it->inputs.stpBlob[at], 1);
     if (!status) {
         knl_error error;
         knl_run(&it->net, NULL, NULL);
@@ -453,7 +483,10 @@ RNE_BLOBS_S *TS_MPI_TRP_RNE_Forward(RNE_NET_S *net) {
             TS_MPI_TRP_RNE_Error("%s", error.sentence);
     }
     for (at = 0; at < it->chip_results && !status; at++)
-        status = exchange(it, knl_output(&it->net, it->sources[at]), &it->results.stpBlob[at], 0);
+        if (!is_in_place(it, knl_output(&it->net, it->sources[at]), &it->results.stpBlob[at],
+                         KNL_OUTPUTS))
+            status =
+                exchange(it, knl_output(&it->net, it->sources[at]), &it->results.stpBlob[at], 0);
     behind = TS_MPI_TRP_RNE_GetSysTimeUs();
     if (!status)
         status = run_layers(net);
@@ -520,7 +553,7 @@ TS_S64 TS_MPI_TRP_RNE_GetCfgSize(RNE_NET_S *net) {
 TS_S32 TS_MPI_TRP_RNE_SetInputBlobsAddr(RNE_NET_S *net, void *vir, void *phy) {
     inner *it = inner_of(net);
     (void)phy;
-    if (!it || !vir)
+    if (!it || !vir || set_outside(it, KNL_INPUTS, vir, it->input_bytes))
         return TS_FAILURE;
     place(&it->inputs, it->inputs.u32NBlob, vir);
     return TS_SUCCESS;
@@ -529,7 +562,8 @@ TS_S32 TS_MPI_TRP_RNE_SetInputBlobsAddr(RNE_NET_S *net, void *vir, void *phy) {
 TS_S32 TS_MPI_TRP_RNE_SetResultBlobsAddr(RNE_NET_S *net, void *vir, void *phy) {
     inner *it = inner_of(net);
     (void)phy;
-    if (!it || !vir)
+    if (!it || !vir ||
+        (it->results_in_place && set_outside(it, KNL_OUTPUTS, vir, it->result_bytes)))
         return TS_FAILURE;
     place(&it->results, it->chip_results, vir);
     return TS_SUCCESS;
