@@ -11,8 +11,11 @@ from unittest.mock import patch
 import pytest
 
 from assembled import TINY
+from knightlite import chip_files
+from knightlite.compiler import plan_graph
 from knightlite.lower import work_of
 from knightlite.schedule.blocks import Block, Key
+from knightlite.schedule.layers import Part
 from knightlite.schedule.regions import Region
 from knightlite.schedule.tiling import Tiling, geometry
 from quantized_nets import QuantizedNet
@@ -104,16 +107,49 @@ def at(layer: int, *, x: Any = None, z: Any = None, y: Any = None, **more: Any) 
     return made(**{"layer": layer, "x": x, "z": z, "y": y, "stores": (), "alone": False, **more})
 
 
+def resident(*reads: tuple[str, int], y_of_reader: Block | None = None, whole: Block) -> str:
+    """What is said of layer 1, which writes channels 0 to 4 of t; ``reads``: (x or z, from)."""
+    found = order([0] * 5, [at(0), at(1, y=whole), at(1, y=whole)])
+    layers, steps = found.network.layers, found.laid.steps
+    for item in layers:
+        item.x, item.z = Part("u", "u", (0, 4), True), None
+        item.y = Part("t", "t", (0, 4), True)
+    for layer, (name, channel) in enumerate(reads, 2):
+        setattr(layers[layer], name, Part("t", "t", (channel, channel + 4), True))
+        steps.append(at(layer, y=block("whole", "v"), **{name: whole}))
+    steps[-1].y = y_of_reader or steps[-1].y
+    return str(explained._lives(found, layers[1], steps[1:3]))
+
+
 def test_what_stays_says_until_when() -> None:
-    """Until the last step of the block, or of the one in whose place it lies."""
-    whole = block("whole", "t", last=3)
-    steps = [at(0), at(1, y=whole), at(1, y=whole), at(3)]
-    found = order([0] * 4, steps)
-    layer = found.network.layers[1]
-    sentence = "resident: its output (90 bytes) stays whole in FSPM until {} has run."
-    assert explained._lives(found, layer, steps[1:3]) == sentence.format("l3")
-    inside = block("whole", "t", last=1, inside=block("whole", "u", last=2))
-    assert explained._lives(found, layer, [at(1, y=inside)]) == sentence.format("l1")
+    """Until its last reader, not of the block's last step: later layers may write in its place."""
+    whole = block("whole", "t", last=9)
+    told = "resident: its output (90 bytes) stays whole in FSPM until {}."
+    assert resident(("x", 0), ("z", 2), whole=whole) == told.format("l3 has read it")
+    assert resident(("x", 0), ("z", 4), whole=whole) == told.format("l2 has read it")  # others
+    assert resident(whole=whole) == told.format("it is stored")
+    replaced = "l2 has read it, which writes its own output in that place"
+    for root in (whole, block("whole", "r", last=9)):
+        own = whole if root is whole else block("whole", "t", last=3, inside=root)
+        y = block("whole", "v", last=9, inside=root)
+        assert resident(("x", 0), whole=own, y_of_reader=y) == told.format(replaced)
+    other = block("whole", "v", inside=block("whole", "w"))
+    assert resident(("x", 0), whole=whole, y_of_reader=other) == told.format("l2 has read it")
+
+
+def test_what_is_replaced_in_a_network_ends_with_its_reader() -> None:
+    """A sum takes the place of a convolution's output, and is read on there."""
+    net = QuantizedNet()
+    x = net.conv(net.input("x", 8, 4, 4), "a", 8)
+    y = net.add(net.conv(x, "b", 8), net.conv(x, "c", 8), "sum")
+    plan = plan_graph(net.build(net.conv(y, "y", 8)), chip_files.find("TX5368AV200"), "T", level=1)
+    told = [item for item in explained.explained(plan) if "resident" in item.sentence]
+    stays = "resident: its output (128 bytes) stays whole in FSPM until"
+    assert [(item.nodes[-1], item.sentence) for item in told] == [
+        ("a", f"{stays} sum has read it."),
+        ("b", f"{stays} sum has read it, which writes its own output in that place."),
+        ("sum", f"{stays} y has read it."),
+    ]
 
 
 def test_segments_are_told_by_the_largest() -> None:

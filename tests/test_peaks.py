@@ -139,6 +139,19 @@ def test_fspm_at_the_first_of_its_fullest_steps() -> None:
     assert found.reason.startswith("with loads ahead and stores behind up to 71 bytes are held, ")
 
 
+def test_what_has_replaced_a_block_is_named_in_its_place() -> None:
+    root = block("whole", "a", 30, 0, 9, (0, 9))
+    last, first = (
+        block("whole", name, 30, at, at + 1, (at, at)) for name, at in (("c", 3), ("b", 2))
+    )
+    for item in (first, last):
+        item.inside = root
+    for at, name in ((0, "a"), (1, "a"), (2, "b"), (3, "c"), (4, "c")):
+        live = [30 + (step == at) for step in range(5)]
+        found = peaks._by_steps(laid((root, 0), (last, 0), (first, 0), live=live), TINY)
+        assert (found.where, found.holders) == (f"l{at}", (Holder(name, "whole", 30),))
+
+
 def test_fspm_that_is_tight_has_no_reason() -> None:
     a = block("sums", "0", 100, 0, 0, (0, 0))
     for at, reason in ((2, False), (3, True)):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from knightlite.allocate import trips
 from knightlite.ir.graph import flatten_chains
 from knightlite.lower import span
-from knightlite.schedule.blocks import ScheduledStep
+from knightlite.schedule.blocks import Block, ScheduledStep
 from knightlite.schedule.layers import Layer
 from knightlite.schedule.network import Network
 from knightlite.schedule.records import LayerPlan, Order, Plan
@@ -112,13 +112,32 @@ def _lives(order: Order, layer: Layer, steps: Sequence[ScheduledStep]) -> str:
     buffer = network.buffers[layer.y.buffer]
     size = buffer.whole_bytes(network.chip)
     if y.key.kind == "whole":
-        end = order.laid.steps[(y.inside or y).last].layer
-        until = network.layers[end].node.name
-        return f"resident: its output ({size:,} bytes) stays whole in FSPM until {until} has run."
+        part = layer.y.tensor != buffer.name
+        its = f"its output, a part of {buffer.name}," if part else "its output"
+        return f"resident: {its} ({size:,} bytes) {_until(order, layer, y)}."
     if not any(step.stores for step in steps) and not steps[0].alone:
         most = max(step.y.size for step in steps)
         return f"on chip: its output lives only in segments of up to {most:,} bytes in FSPM."
     return f"spilled: its output goes to DDR, {_why_spilled(order, layer, size)}"
+
+
+def _until(order: Order, layer: Layer, block: Block) -> str:
+    """Until when a block holds what a layer has written: its last reader may write in its place."""
+    steps, layers = order.laid.steps, order.network.layers
+    reads = [step for step in steps if _reads(layers[step.layer], layer, step, block)]
+    if not reads:
+        return "stays whole in FSPM until it is stored"
+    reader, y = layers[reads[-1].layer], reads[-1].y
+    told = f"stays whole in FSPM until {reader.node.name} has read it"
+    if y is not block and y.inside is not None and y.inside is (block.inside or block):
+        told += ", which writes its own output in that place"
+    return told
+
+
+def _reads(reader: Layer, layer: Layer, step: ScheduledStep, block: Block) -> bool:
+    """Whether a step takes something that a layer has written from a block."""
+    taken = ((reader.x, step.x), (reader.z, step.z))
+    return any(part is not None and of is block and part.meets(layer.y) for part, of in taken)
 
 
 def _why_spilled(order: Order, layer: Layer, size: int) -> str:

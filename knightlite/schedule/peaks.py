@@ -15,6 +15,7 @@ from knightlite.chip import Chip
 from knightlite.isa import Instruction, Load, Space
 from knightlite.schedule.blocks import Block
 from knightlite.schedule.records import Order, Plan
+from knightlite.schedule.scheduled import Laid
 
 TIGHT = 1.02  # peak by bound: what is more is to have a reason
 SLOTS = {"x": "input tiles", "y": "output tiles", "z": "second operand", "sums": "partial sums"}
@@ -81,7 +82,10 @@ def _by_steps(order: Order, chip: Chip) -> Peak:
         and block.held[0] <= at <= block.held[1]
         and _is_free(_range(laid.addresses[id(block)], block), ranges)
     ]
-    holders = [Holder(block_name(order, block), _kind(block), block.size) for block in alive]
+    holders = [
+        Holder(block_name(order, _in_place_of(laid, block, at)), _kind(block), block.size)
+        for block in alive
+    ]
     holders += [
         Holder(block_name(order, block), "held for loads ahead or stores behind", block.size)
         for block in ahead
@@ -97,6 +101,12 @@ def _by_steps(order: Order, chip: Chip) -> Peak:
         )
     layer = order.network.layers[laid.steps[at].layer].node.name
     return Peak("FSPM", chip.fspm_bytes, laid.peak, live, layer, _sorted(holders), reason)
+
+
+def _in_place_of(laid: Laid, root: Block, step: int) -> Block:
+    """What lies in a block's place at a step: the block, or the last one that has replaced it."""
+    own = (item for item in laid.blocks if (item.inside or item) is root and item.first <= step)
+    return max(own, key=lambda item: item.first)
 
 
 def _range(address: int, block: Block) -> tuple[int, int]:
