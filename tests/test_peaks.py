@@ -140,10 +140,8 @@ def test_fspm_at_the_first_of_its_fullest_steps() -> None:
 
 
 def test_what_has_replaced_a_block_is_named_in_its_place() -> None:
-    root = block("whole", "a", 30, 0, 9, (0, 9))
-    last, first = (
-        block("whole", name, 30, at, at + 1, (at, at)) for name, at in (("c", 3), ("b", 2))
-    )
+    root = block("whole", "a", 30, 0, 4, (0, 4))
+    first, last = block("whole", "b", 30, 2, 4, (2, 2)), block("whole", "c", 30, 3, 4, (3, 3))
     for item in (first, last):
         item.inside = root
     for at, name in ((0, "a"), (1, "a"), (2, "b"), (3, "c"), (4, "c")):
