@@ -28,6 +28,12 @@ def scripts_folder() -> Path:
     return _folder("scripts")
 
 
+def demo_folder() -> Path:
+    """Folder of the trained network and the pictures that ship: what ``demo`` runs."""
+    packaged = _PACKAGE / "_data" / "digits"
+    return packaged if packaged.is_dir() else _PACKAGE.parent / "examples" / "digits"
+
+
 def script_file(named: Path) -> Path:
     """The user script of this name: ours for one of Knight's container that is not there."""
     ours = scripts_folder() / named.name

@@ -26,7 +26,7 @@ import pytest
 
 import generated_tables
 from knightlite.cli import program
-from knightlite.cli.vocabulary import ACCEPTED, LATER, LATER_COMMANDS
+from knightlite.cli.vocabulary import ACCEPTED, LATER
 from made_once import MadeOnce
 from test_layering import ALLOWED, THIRD_PARTY, WINGS, faces
 
@@ -422,8 +422,3 @@ def test_examples_in_help_parse(
         assert program.run(words) == 0, f"{line}\n{capsys.readouterr().err}"
     assert len(called) == len(shown)
     assert name is None or set(called) == {name}
-
-
-def test_the_page_on_knight_names_what_is_for_later() -> None:
-    text = (ROOT / "docs" / "knight.md").read_text("utf-8")
-    assert [name for name in LATER_COMMANDS if f"`{name}`" not in text] == []

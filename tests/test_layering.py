@@ -310,6 +310,14 @@ WINGS: dict[str, dict[str, tuple[str, ...]]] = {
         "quantization": ("chips", "comparison", "models", "simulation"),
         "diagnosis": ("models", "quantization", "simulation"),
         "exploration": ("chips", "processes", "quantization"),
+        "demonstration": (
+            "compilation",
+            "deployment",
+            "models",
+            "profiling",
+            "quantization",
+            "simulation",
+        ),
     },
 }
 

@@ -47,6 +47,7 @@ WORDS: dict[tuple[str, str], tuple[Any, ...]] = {
     ("ModelCheckOptions", "layout"): LAYOUTS,
     ("ModelCheckOptions", "keep"): (False, True),
     ("ShowSimResultOptions", "layout"): ("nchw", "nhwc"),
+    ("DemoOptions", "stage"): ("quant", "rne", "rne-sim-lib", "all"),
 }
 """All words of an option, or numbers of which there are a few."""
 
@@ -93,7 +94,7 @@ ENDS: dict[tuple[str, str], tuple[tuple[Any, ...], tuple[Any, ...]]] = {
         (record, "chip"): (("TX5368AV200",), ("TX1", "all"))
         for record in (
             "QuantizeOptions", "CompileOptions", "SimulateOptions", "ProfileOptions",
-            "EvaluateOptions", "ExplainOptions", "ExploreOptions",
+            "EvaluateOptions", "ExplainOptions", "ExploreOptions", "DemoOptions",
         )
     },
     ("CheckOptions", "chip"): (("TX5368AV200", "all"), ("TX1",)),

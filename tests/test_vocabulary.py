@@ -6,8 +6,8 @@ import click
 import pytest
 
 from knightlite.cli.arguments import rewrite
-from knightlite.cli.program import COMMANDS, run
-from knightlite.cli.vocabulary import ACCEPTED, LATER, LATER_COMMANDS, Word
+from knightlite.cli.program import run
+from knightlite.cli.vocabulary import ACCEPTED, LATER, Word
 from knightlite.errors import UnsupportedError
 from refusals import Refusal
 from test_docs import command_of
@@ -105,11 +105,6 @@ def test_accepted_words_say_so(command: str, word: Word, here: object, capsys: C
 @pytest.mark.parametrize(
     ("arguments", "sentence", "hint"),
     [
-        (["demo", "-f", "onnx"], "Knight's command demo is not supported yet.",
-         "what it runs is not published beyond its options; `python examples/digits/demo.py` in a "
-         "checkout goes through every stage, and `knightlite build` does with a network of yours"),
-        (["demo", "-f", "onnx", "-m", "resnet50", "-s", "all"],
-         "Knight's command demo is not supported yet.", "*"),
         (["rne-compile", "--net", "x.prototxt"], "Knight's option --net is not supported yet: "
          "networks of Caffe: quantize the ONNX model instead.",
          "leave it out; --help of the command lists its options"),
@@ -117,10 +112,6 @@ def test_accepted_words_say_so(command: str, word: Word, here: object, capsys: C
 )  # fmt: skip
 def test_refusals(refused: Refusal, arguments: list[str], sentence: str, hint: str) -> None:
     refused(arguments, 2, sentence, hint)
-
-
-def test_no_command_of_ours_is_for_later() -> None:
-    assert set(LATER_COMMANDS) & set(COMMANDS) == set()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import takewhile
 
-from knightlite.cli.vocabulary import ALIASES, LATER_COMMANDS, later_word
+from knightlite.cli.vocabulary import ALIASES, later_word
 from knightlite.errors import UnsupportedError
 from knightlite.options import options_of
 from knightlite.options.commands import RECORDS
@@ -39,9 +39,9 @@ def flags_of(arguments: Sequence[str], several: Several) -> Names:
 
 
 def command_of(arguments: Sequence[str]) -> str:
-    """Our name of the command that is called, or Knight's of one for later; "" where none is."""
+    """Our name of the command that is called; "" where none is."""
     names = (ALIASES.get(item, item) for item in _before_end(arguments))
-    return next((name for name in names if name in RECORDS or name in LATER_COMMANDS), "")
+    return next((name for name in names if name in RECORDS), "")
 
 
 def _before_end(arguments: Sequence[str]) -> list[str]:
@@ -51,10 +51,6 @@ def _before_end(arguments: Sequence[str]) -> list[str]:
 def _refuse_later(arguments: Sequence[str]) -> None:
     """Asked before click parses, which would stumble over the values of words it does not know."""
     command = command_of(arguments)
-    if command in LATER_COMMANDS:
-        raise UnsupportedError(
-            f"Knight's command {command} is not supported yet.", LATER_COMMANDS[command]
-        )
     items = _before_end(arguments)
     for item, follows in zip(items, [*items[1:], ""], strict=False):
         option, equals, value = item.partition("=")

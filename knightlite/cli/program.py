@@ -61,6 +61,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "deploy": ("deploy", "A project in C that runs the compiled network: PC, board, bare metal."),
     "sim-lib": ("sim_lib", "The vendor's C interface over the simulated chip, as sources."),
     "bin2header": ("bin2header", "A file as a C array, and back."),
+    "demo": ("demo", "Every stage on a trained network and pictures that ship: digits."),
     "script-path": ("script_path", "Where that lies which user scripts import of Knight."),
 }
 

@@ -109,12 +109,6 @@ PROGRAMS = (
     "show_sim_result", "model_info", "model_modifier", "model_check.py", "npy2bin.py", "bin2header",
 )  # fmt: skip
 
-# commands for later, and what can be done meanwhile
-LATER_COMMANDS: Mapping[str, str] = {
-    "demo": "what it runs is not published beyond its options; `python examples/digits/demo.py` in "
-    "a checkout goes through every stage, and `knightlite build` does with a network of yours",
-}
-
 
 def later_word(command: str, name: str, value: str) -> Word | None:
     """The word for later that this option and value are."""

@@ -5,6 +5,7 @@ Whatever is built is the same text for every network but ``network/``: numbers a
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -90,6 +91,21 @@ def simulation_library_files() -> Iterator[tuple[str, bytes]]:
     """The vendor's C interface over the runtime: path in its folder and content."""
     yield from _folder(SIMULATION_LIBRARY)
     yield from _runtime()
+
+
+def chip_types() -> Mapping[str, int]:
+    """The vendor's numbers of the chips that its interface names, as the library's header has them.
+
+    Those with a number of their own begin a count, as in C.
+    """
+    text = (SIMULATION_LIBRARY / "include" / "ts_rne_type.h").read_text(encoding="utf-8")
+    found: dict[str, int] = {}
+    number = 0
+    for name, given in re.findall(r"\bRNE_TYPE_NAME_([A-Z0-9]+)\s*(?:=\s*(\d+))?\s*[,}]", text):
+        number = int(given) if given else number
+        found[name] = number
+        number += 1
+    return found
 
 
 def _folder(folder: Path) -> Iterator[tuple[str, bytes]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from knightlite.options.compare import CompareOptions
 from knightlite.options.compile import BuildOptions, CompileOptions, ExplainOptions
+from knightlite.options.demo import DemoOptions
 from knightlite.options.deploy import Bin2HeaderOptions, DeployOptions, SimLibOptions
 from knightlite.options.diagnose import DiagnoseOptions
 from knightlite.options.evaluate import EvaluateOptions
@@ -49,5 +50,6 @@ RECORDS: Mapping[str, type] = {
     "deploy": DeployOptions,
     "sim-lib": SimLibOptions,
     "bin2header": Bin2HeaderOptions,
+    "demo": DemoOptions,
     "script-path": ScriptPathOptions,
 }
