@@ -710,11 +710,24 @@ def test_the_page_says_what_the_command_says(two: tuple[Path, Path], capsys: Cap
 def test_the_page_is_readable_and_asks_for_nothing(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text(exploration_page(networks(HOSTILE[0]), "explore.json"), encoding="utf-8")
-    for look in look_at(path)["looks"]:
+    seen = look_at(path)
+    for look in seen["looks"]:
         assert look["violations"] == []
         assert look["errors"] == []
         assert look["requests"] == [f"file://{path.resolve()}"]
         assert look["overflow"] <= 0
+    places = ("KiB on chip", (408, 816)), ("multiply-accumulates per cycle", (1024, 2048))
+    levels = [["level 0", "rgb(201, 128, 59)"], ["level 1", "rgb(79, 134, 181)"]]
+    assert seen["trades"] == [
+        {
+            "told": [
+                f"{HOSTILE[0]}, level 0, 8 bits: 2.50 ms, {one} {label}",
+                f"b, level 1, 16 bits: 1.25 ms, {other} {label}, best",
+            ],
+            "keys": levels,
+        }
+        for label, (one, other) in places
+    ]
 
 
 def test_what_is_found_anew_stands_for_what_was_known_of_a_width() -> None:

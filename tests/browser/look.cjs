@@ -52,6 +52,28 @@ const painted = (id) => { // how many pixels of a plot have a colour, and a sum 
   return [count, sum];
 };
 
+// What a plot says over a grid of its places, each sentence once.
+async function pointed(tab, place, columns, rows) {
+  const over = tab.locator(`${place} .u-over`);
+  await over.scrollIntoViewIfNeeded();
+  const box = await over.boundingBox();
+  const told = () => tab.textContent(`${place} .told`);
+  await tab.mouse.move(0, 0);
+  const [hint, found] = [await told(), new Set()];
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      await tab.mouse.move(box.x + box.width * (column + 0.5) / columns,
+        box.y + box.height * (row + 0.5) / rows);
+      found.add(await told());
+    }
+  }
+  found.delete(hint);
+  return [...found];
+}
+
+const keyed = (tab, place) => tab.$$eval(`${place} .keys span`, (all) =>
+  all.map((one) => [one.textContent, one.querySelector("i").style.background]));
+
 async function used(browser) {
   const [tab, found] = await opened(browser, 1280, "light");
   const first = () => tab.$$eval("#layers tbody tr:not([hidden])", (rows) =>
@@ -65,7 +87,23 @@ async function used(browser) {
   found.fastest = await first();
   await tab.fill("#filter", found.order[1].slice(0, 40));
   found.filtered = await first();
+  found.counted = await tab.textContent("#shown");
+  found.several = {};
+  for (const words of ["BLOCK_2 conv", "gemm", "9/ LAT add", "latency absent"]) {
+    await tab.fill("#filter", words);
+    found.several[words] = [(await first()).length, await tab.textContent("#shown")];
+  }
   await tab.fill("#filter", "");
+  found.counted_all = await tab.textContent("#shown");
+  found.sorted = [];
+  for (const column of [0, 0, 1, 8]) {
+    await tab.locator("#layers thead button").nth(column).click();
+    found.sorted.push([await first(), await tab.$$eval("#layers thead th", (heads) =>
+      heads.map((head) => head.getAttribute("aria-sort")))]);
+  }
+  await tab.getByRole("button", { name: "cycles" }).click();
+  await tab.getByRole("button", { name: "cycles" }).click();
+  found.detailed = (await first())[0];
   await tab.locator("#layers tbody tr button").first().press("Enter");
   found.detail = await tab.textContent("#detail");
   found.link = await tab.evaluate(() => location.hash);
@@ -73,21 +111,43 @@ async function used(browser) {
   for (const id of ["roofline", "timeline", "memory"]) found.painted[id] = (await pixels(id))[0];
   found.whole = await shown("timeline");
   await tab.focus("#timeline");
-  for (const key of ["+", "+", "ArrowRight"]) await tab.keyboard.press(key);
-  await tab.waitForTimeout(100);
+  found.steps = [];
+  for (const key of ["+", "=", "ArrowRight", "ArrowLeft", "ArrowLeft", "-", "+"]) {
+    await tab.keyboard.press(key);
+    await tab.waitForTimeout(50);
+    found.steps.push(await shown("timeline"));
+  }
   found.zoomed = [await shown("timeline"), await shown("memory")];
+  for (const name of ["Zoom out", "Earlier", "Zoom in", "Later"]) {
+    await tab.locator("#memory").getByRole("button", { name, exact: true }).click();
+    await tab.waitForTimeout(50);
+    found.steps.push(await shown("timeline"));
+  }
+  await tab.focus("#timeline");
   await tab.keyboard.press("0");
   await tab.waitForTimeout(100);
   found.again = await shown("timeline");
+  found.told = {};
+  for (const [id, columns, rows] of [["timeline", 40, 4], ["memory", 20, 12], ["roofline", 40, 16]]) {
+    found.told[id] = await pointed(tab, `#${id}`, columns, rows);
+  }
   const before = await pixels("memory");
   await tab.selectOption("#which", { label: "DDR" });
   await tab.waitForTimeout(100);
   found.otherMemory = (await pixels("memory"))[1] !== before[1];
-  const box = await tab.locator("#timeline .u-over").boundingBox();
-  found.told = "";
-  for (let x = 0.02; x < 1 && !found.told.includes("cycles"); x += 0.02) {
-    await tab.mouse.move(box.x + box.width * x, box.y + box.height * 0.1);
-    found.told = await tab.textContent("#timeline .told");
+  found.keys = {};
+  for (const id of ["roofline", "timeline", "memory"]) found.keys[id] = await keyed(tab, `#${id}`);
+  await tab.close();
+  return found;
+}
+
+async function traded(browser) { // the plots of an exploration
+  const [tab] = await opened(browser, 1280, "light");
+  const count = await tab.$$eval(".trade", (places) => places.length);
+  const found = [];
+  for (let at = 0; at < count; at++) {
+    const place = `[data-plot="${at}"]`;
+    found.push({ told: await pointed(tab, place, 30, 16), keys: await keyed(tab, place) });
   }
   await tab.close();
   return found;
@@ -101,8 +161,9 @@ async function main() {
   const isReport = await tab.$("#layers") !== null;
   await tab.close();
   const use = isReport ? await used(browser) : null;
+  const trades = await traded(browser);
   await browser.close();
-  console.log(JSON.stringify({ looks, use }));
+  console.log(JSON.stringify({ looks, use, trades }));
 }
 
 main().catch((error) => { console.error(error); process.exit(1); });
