@@ -13,7 +13,9 @@ from typing import Any, cast
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from onnx import helper
 
+from assembled import tensor
 from knightlite import dtypes
 from knightlite.api.comparison import dump, layer_values, layers, run, stage_files
 from knightlite.api.comparison.differences import CHIP, FLOAT, GOLDEN, QUANTIZED, Comparison, Tally
@@ -501,3 +503,41 @@ class Sourced:
 
     cfg: Path
     sources: Mapping[str, Produced]
+
+
+def test_inputs_are_among_what_the_golden_model_makes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the integers that it is fed: all as real numbers; what it does not make is left out."""
+    made = helper.make_node("Add", ["x", "z"], ["c"])
+    model = helper.make_model(helper.make_graph([made], "golden", [], []))
+    asked: list[Any] = []
+
+    def opened(path: Path, model: Any, names: list[str]) -> Any:
+        asked.append((path, names))
+
+        def computed(names: list[str], feeds: Mapping[str, Array]) -> list[Array]:
+            asked.append({name: values.tolist() for name, values in feeds.items()})
+            return [np.full((1, 2, 1, 2), 2, np.int8) for _ in names]
+
+        return SimpleNamespace(inputs=["x", "z"], run=computed)
+
+    monkeypatch.setattr(layer_values, "read_golden", lambda binary, named: (Path("g"), model))
+    monkeypatch.setattr(layer_values, "open_golden", opened)
+    entries = [
+        tensor("x", "s8", (2, 1, 2), 0, scale=0.5), tensor("z", "s16", (2, 1, 2), 64, scale=0.25)
+    ]  # fmt: skip
+    binary: Any = SimpleNamespace(program=SimpleNamespace(meta=SimpleNamespace(inputs=entries)))
+    source = layer_values.golden_values(binary, network(), ["x", "a", "c"], Talk())
+    assert source is not None
+    feeds = {
+        "x": np.array([[[[0.2, 0.3]], [[-5.0, 90.0]]]], np.float32),
+        "z": np.array([[[[1.0, 2.0]], [[3.0, -4.0]]]], np.float32),
+    }
+    found = source(feeds)
+    assert asked == [
+        (Path("g"), ["c"]),
+        {"x": [[[[0, 1]], [[-10, 127]]]], "z": [[[[4, 8]], [[12, -16]]]]},
+    ]
+    assert {name: values.tolist() for name, values in found.items()} == {
+        "c": [[[[1.0, 1.0]], [[0.25, 0.25]]]],
+        "x": [[[[0.0, 0.5]], [[-5.0, 63.5]]]],
+    }

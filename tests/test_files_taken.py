@@ -446,3 +446,31 @@ def test_the_only_quantized_model_of_a_folder() -> None:
     with pytest.raises(UsageError) as error:
         quantized_in(Path("file"))
     assert error.value.hint.endswith("inputs/, here .")
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_functions_are_fed_all_inputs_that_the_model_declared(
+    noted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The float model that quant left has only those that are read."""
+    builder = GraphBuilder("n")
+    graph = builder.build((builder.input("x", (1, 1, 1, 1)),))
+    notes = SimpleNamespace(declared_inputs=("mask", "x")) if noted else None
+    seen: list[tuple[str, ...]] = []
+
+    class Seen(Exception):
+        pass
+
+    def workload(options: Any, graph: Any, notes: Any, talk: Talk) -> Any:
+        seen.append(graph.declared_inputs)
+        raise Seen
+
+    monkeypatch.setattr("knightlite.frontend.load", lambda *words: graph)
+    monkeypatch.setattr("knightlite.frontend.load_quantized", lambda *words, **more: graph)
+    monkeypatch.setattr(diagnosis, "notes_of", lambda path: notes)
+    monkeypatch.setattr(diagnosis, "_named", lambda options, talk: (options, None))
+    monkeypatch.setattr(diagnosis, "_workload", workload)
+    with pytest.raises(Seen):
+        diagnosis.diagnose(DiagnoseOptions(model=Path("n.onnx"), quantized=Path("q.onnx")))
+    assert seen == [("mask", "x") if noted else graph.declared_inputs]
+    assert graph.declared_inputs != ("mask", "x")

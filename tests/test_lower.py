@@ -362,3 +362,30 @@ def test_operator_without_an_engine() -> None:
     assert [str(item) for item in limit_findings(strange, CHIP)] == [
         "n: no engine does Fourier yet."
     ]
+
+
+@pytest.mark.parametrize("mode", ["DCR", "CRD"])
+@pytest.mark.parametrize(
+    ("rows", "moved"),  # (row of a block, first input row, output rows above it in the tile)
+    [
+        ((3, 4), [(1, 1, 0)]),  # of the other row of a block there is nothing
+        ((4, 5), [(0, 2, 0)]),
+        ((3, 5), [(0, 2, 1), (1, 1, 0)]),
+        ((1, 5), [(0, 1, 1), (1, 0, 0)]),
+    ],
+)
+def test_rows_of_blocks_that_are_in_the_tile(
+    mode: str, rows: tuple[int, int], moved: list[tuple[int, int, int]]
+) -> None:
+    """Blocks of 2 x 2 of 2 channels: a row is 4 bytes of x on, or every other one of 2."""
+    net = QuantizedNet()
+    x = net.input("x", 8, 3, 5)
+    graph = net.build(net.moved("DepthToSpace", (x,), "y", block=2, mode=mode))
+    first = rows[0] // 2
+    tile = Tile(rows, (0, 2), (0, 8), (first, -(-rows[1] // 2)), Placement(1000, 40, 8), None,
+                Placement(4000, 20, 2), 0, 0, 64, 0, 0, True, True)  # fmt: skip
+    found = work_of(graph, graph.nodes[-1]).compute(tile)
+    step = 4 if mode == "DCR" else 2
+    assert [(item.x_address, item.y_address) for item in found if isinstance(item, Move)] == [
+        (1000 + (above - first) * 40 + row * step, 4000 + under * 20) for row, above, under in moved
+    ]

@@ -15,9 +15,10 @@ from knightlite.frontend import load, load_quantized
 from knightlite.inference import Runner, float_network, quantized_network
 from knightlite.ir import Graph
 from knightlite.onnx_models import write_float, write_qdq
+from knightlite.ops.table_functions import steps_of
 from knightlite.quantize.data_free.workloads import RandomData
 from knightlite.quantize.pipeline import quantize_graph
-from knightlite.quantize.rewrites.norm_rows import norms, spread
+from knightlite.quantize.rewrites.norm_rows import brought_together, norms, spread
 from knightlite.quantize.scales.widths import choose_widths, everything, row_means
 from knightlite.quantize.settings import Settings
 from knightlite.quantize.steps.norms import bring_rows_together
@@ -155,3 +156,29 @@ def test_the_means_that_rows_are_divided_by_have_8_bits(bit_width: int, tmp_path
     (mean,) = row_means(made)
     assert mean in everything(made).wide
     assert mean not in choose_widths(made, Settings(bit_width=bit_width)).wide
+
+
+@pytest.mark.parametrize("epsilon", [0.25, 1e-6, 1e-30])
+def test_what_is_added_to_a_row_that_is_divided(epsilon: float, tmp_path: Path) -> None:
+    """Variances of 1/4 to 4: rows are divided by (their mean magnitude + 2 / 128).
+
+    Of the epsilon the part that the largest row has stays in the root, the rest is added to each;
+    where it is next to nothing that part stays alone, at least 1e-7.
+    """
+    graph = net("RMSNormalization", tmp_path, epsilon)
+    (norm,) = norms(graph)
+    made = brought_together(graph, norm, np.array([0.25, 4.0, 0.0]))
+    tables = {node.output: steps_of(node) for node in made.nodes if node.op == "Table"}
+    stem = norm.root.output
+    offset = 2 / 128
+    left = float(np.float32(norm.epsilon / (2 + offset) ** 2))
+    (first, _), root = tables[f"{stem}.inverse"], tables[stem]
+    assert (first.op, first.operands) == ("Add", (0, offset))
+    assert (root[0].op, root[0].operands) == (
+        "Add",
+        (0, left if epsilon > 1e-9 else float(np.float32(1e-7))),
+    )
+    added = tables.get(f"{stem}.added")
+    assert (added is not None) == (epsilon == 0.25)
+    if added is not None:
+        assert [item.operands[1:] for item in added[2:]] == [(norm.epsilon,), (left,)]

@@ -40,7 +40,8 @@ def network(layers: int, parts: int, names: tuple[str, ...]) -> Program:
     x = tensor("x", "u8", (1, 1, 2048), 4096)
     y = tensor("y", "u8", (1, 1, 16), 8192, first=2, ready=len(code) - 1)
     made = program(
-        code, bytes(64), [x], [y], [x, y], every, replace(TINY, ddr_burst_bytes=64),
+        code, bytes(64), [x], [y], [x, y], every,
+        replace(TINY, ddr_burst_bytes=64, matrix_input_lanes=4, matrix_output_lanes=2),
         fspm_peak=[2560 + at * 5 % 7 for at in range(layers)],
     )  # fmt: skip
     told = [replace(one, op=OPS[at % 3]) for at, one in enumerate(made.meta.layers)]

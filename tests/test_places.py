@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from conformance_checks import build, random_inputs, reference, run
 from knightlite.allocate import Place, place_tensors, places
-from knightlite.allocate.draft import Draft, Life, LifeKey
+from knightlite.allocate.draft import Draft, Joined, Life, LifeKey
 from knightlite.allocate.lives import Group, lives_of, together
 from knightlite.ir import Graph
 from knightlite.ops import Window
@@ -287,3 +287,26 @@ def test_what_comes_is_held_against_all_that_is_there(graph: Graph) -> None:
         patch.setattr(places, "together", look)
         place_tensors(graph)
     event(f"merged {looks.count(False)}, refused {looks.count(True)}")
+
+
+@pytest.mark.parametrize("kept", ["", "given", "claimed"])
+def test_what_lies_for_itself_is_copied_into_a_join(
+    kept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the host writes, and what another join needs as it is; all else goes in its part."""
+    net = QuantizedNet()
+    a, b = net.conv(net.input("x", 3, 4, 4), "a", 4), net.conv("x", "b", 8)
+    draft = Draft(net.build(net.concat("j", a, b)))
+    for name in "abj":
+        draft.add(name, Place(name))
+    if kept:
+        getattr(draft, kept).add("a")
+    asked: list[tuple[str, Window, str]] = []
+
+    def merge(of: Draft, tensor: str, window: Window, buffer: str) -> bool:
+        asked.append((tensor, window, buffer))
+        return True
+
+    monkeypatch.setattr(places, "_merge", merge)
+    assert places._take_place(draft, "j", Joined("a", Window(8))) == (not kept)
+    assert asked == ([] if kept else [("a", Window(8), "j")])
