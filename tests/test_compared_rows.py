@@ -339,6 +339,7 @@ def test_a_dump_that_fails_leaves_the_one_before(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), dump.dump_folder(home) as folder:
         (folder / "none" / "dump.json").write_text("third")
     assert [path.name for path in home.iterdir()] == ["dump"]
+    assert (home / "dump").stat().st_mode & 0o777 == 0o755  # others may read it
     assert (home / "dump" / "dump.json").read_text() == "second"
     (home / "dump" / "dump.json").unlink()
     with pytest.raises(UsageError, match="is no dump of ours"), dump.dump_folder(home):
@@ -541,3 +542,18 @@ def test_inputs_are_among_what_the_golden_model_makes(monkeypatch: pytest.Monkey
         "c": [[[[1.0, 1.0]], [[0.25, 0.25]]]],
         "x": [[[[0.0, 0.5]], [[-5.0, 63.5]]]],
     }
+
+
+def test_values_that_a_plot_shows_are_of_the_first_picture() -> None:
+    """At most twice as many as 4096, evenly apart; none where no plot is asked for."""
+    plain, kept = Tally(), Tally(keep=True)
+    for first in (0, 1):
+        values = np.arange(first, first + 9000.0).reshape(1, 1, 90, 100)
+        for tally in (plain, kept):
+            tally.add(values, -values)
+    assert plain.wanted is None
+    assert kept.wanted is not None
+    assert kept.found is not None
+    assert kept.wanted.tolist() == [*range(0, 9000, 2)]
+    assert kept.found.tolist() == [*range(0, -9000, -2)]
+    assert kept.size == 18_000

@@ -12,19 +12,28 @@ from typing import Any
 import numpy as np
 import pytest
 
-from knightlite.api.checking import CheckResult, Latency
+from knightlite.api import names
+from knightlite.api.checking import CheckResult, Latency, _is_work, check_on
+from knightlite.api.diagnosis import as_json
 from knightlite.api.inspection import results
 from knightlite.api.inspection.model_tensors import TensorInfo
-from knightlite.cli import check, model_info, regions, show_sim_result
+from knightlite.chip_files import families
+from knightlite.cli import check, model_info, profile, quant, regions, show_sim_result
 from knightlite.cli.diagnose import print_diagnosis
 from knightlite.cli.profile import print_difference
 from knightlite.cli.program import run
 from knightlite.cli.sim import print_compared
+from knightlite.cli.terminal import table_gaps
 from knightlite.diagnosis.findings import Finding as Found
 from knightlite.diagnosis.findings import LayerQuality
 from knightlite.diagnosis.judge import Score
+from knightlite.diagnosis.preprocessing import Preprocessing, Trial
 from knightlite.diagnosis.remedies import Remedy
 from knightlite.errors import Finding, UsageError
+from knightlite.evaluation import Paired
+from knightlite.options import Names
+from knightlite.options.inspection import CheckOptions
+from knightlite.preprocess import list_recipes
 from knightlite.profiler import FrameTime
 from knightlite.profiler.certainty import Certainty
 from knightlite.report import Difference
@@ -300,3 +309,183 @@ def test_raw_bytes_of_an_array(given: Any, written: str, tmp_path: Path) -> None
     assert made.dtype == np.dtype(written)
     raw = (tmp_path / "a.bin").read_bytes()
     assert raw == np.array([[1, 2], [3, 200]]).astype(written).tobytes()
+
+
+def test_a_diagnosis_as_json() -> None:
+    remedy = Remedy(
+        "quant -qm kl", Score(10.0, 0.5), Score(20.126, 0.75), pictures=Paired(8, 1, 3),
+        words=("-qm", "kl"),
+    )  # fmt: skip
+    bare = Remedy("quant", Score(None, None), Score(10.0, None))
+    trial = Trial("unit", "keys", 0.5, Paired(8, 2, 5), 1)
+    found = as_json(
+        diagnosis(
+            findings=(Found("cause", "a", "n", "so", 2.5, (remedy, bare), "do", {"k": 1}),),
+            preprocessing=Preprocessing("0..1", 0.75, (trial,), doubt="doubt", enough=50),
+            again=("knightlite", "quant"), against=Paired(40, 6, 1),
+        )
+    )  # fmt: skip
+    (finding,) = found["findings"]
+    assert finding["remedies"] == [
+        {"switch": "quant -qm kl", "gain_db": 10.13, "before": {"sqnr_db": 10.0, "metric": 0.5},
+         "after": {"sqnr_db": 20.126, "metric": 0.75}, "lost": 1, "won": 3},
+        {"switch": "quant", "gain_db": -110.0, "before": {"sqnr_db": None, "metric": None},
+         "after": {"sqnr_db": 10.0, "metric": None}, "lost": None, "won": None},
+    ]  # fmt: skip
+    assert {key: value for key, value in finding.items() if key != "remedies"} == {
+        "cause": "cause", "layer": "a", "node": "n", "sentence": "so", "cost_db": 2.5,
+        "advice": "do", "command": "knightlite quant -qm kl", "facts": {"k": 1},
+    }  # fmt: skip
+    assert found["preprocessing"] == {
+        "used": "0..1", "unjudged": None, "doubt": "doubt", "enough": 50,
+        "trials": [{"name": "unit", "keys": "keys", "metric": 0.5, "lost": 2, "won": 5}],
+    }  # fmt: skip
+    assert (found["float_metric"], found["quantized_metric"]) == (0.75, 0.625)
+    assert (found["sqnr_db"], found["pictures"], found["healthy"]) == (12.346, 40, False)
+    assert found["metric_drop"]["drop"] == 12.5
+
+
+def test_names_that_a_shell_offers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nodes and what they make; all names of all chips."""
+    nodes = [SimpleNamespace(name=f"node{at}", output=f"tensor{at}") for at in range(2)]
+    graph = SimpleNamespace(nodes=nodes)
+    monkeypatch.setattr(names, "find_quantized", lambda *words: Path("q.onnx"))
+    monkeypatch.setattr("knightlite.frontend.load_quantized", lambda *words, **more: graph)
+    assert names.known_names(Names.LAYERS) == ("node0", "node1")
+    assert names.known_names(Names.TENSORS) == ("tensor0", "tensor1")
+    chips = names.known_names(Names.CHIPS)
+    assert len(chips) > len(families())
+    assert set(names.known_names(Names.RECIPES)) == set(list_recipes())
+
+
+# ------------------------------------------------------------------ quant
+
+
+@pytest.mark.parametrize(
+    ("db", "compared", "figures", "told"),
+    [
+        (None, 9, (1.0, 2.0, 3.0),
+         "exact over 9 calibration pictures (median 2.0, all from 1.0 to 3.0)"),
+        (30.5, None, (1.0, 2.0, 3.0), "SQNR 30.5 dB"),
+        (30.5, 0, (1.0, 2.0, 3.0), "SQNR 30.5 dB"),
+        (30.5, 1, (1.0, 2.0, 3.0), "SQNR 30.5 dB over 1 calibration picture: not a verdict"),
+        (30.5, 2, (1.0, None, 3.0), "SQNR 30.5 dB over 2 calibration pictures"),
+        (30.5, 9, (1.04, 2.06, 3.0),
+         "SQNR 30.5 dB over 9 calibration pictures (median 2.1, all from 1.0 to 3.0)"),
+        (30.5, 10, (1.0, 2.0, 3.06),
+         "SQNR 30.5 dB over 10 calibration pictures (median 2.0, 80 % of them from 1.0 to 3.1)"),
+    ],
+)  # fmt: skip
+def test_what_an_output_keeps(
+    db: float | None, compared: int | None, figures: tuple[Any, ...], told: str
+) -> None:
+    output = dict(zip(("low_db", "median_db", "high_db"), figures, strict=True), sqnr_db=db)
+    assert quant._kept(output, compared) == told
+
+
+@pytest.mark.parametrize(
+    ("loss", "compared", "told"),
+    [
+        (1.25, None, "falls"), (-1.25, None, "rises"), (0.0, None, "stays"),
+        (1.25, Paired(40, 2, 1), "may stay, its interval holds 0"),
+        (0.0, Paired(40, 2, 2), "stays"),
+        (25.0, Paired(40, 20, 1), "falls"),
+    ],
+)  # fmt: skip
+def test_the_loss_in_words(loss: float, compared: Paired | None, told: str) -> None:
+    outcome: Any = SimpleNamespace(
+        loss_percent=loss, compared=compared, gain=None if compared is None else "so much won",
+        pictures=40, float_metric=0.75, quantized_metric=0.5,
+    )  # fmt: skip
+    sure = "over 40 pictures: no interval, as it is no top-1" if compared is None else "so much won"
+    assert quant.loss_sentence(outcome) == (
+        f"Quantization Loss: {loss:.4f} % (the metric {told}: 0.7500 float, 0.5000 quantized; "
+        f"{sure})"
+    )
+
+
+# ------------------------------------------------------------------ profile
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (0, "0"), (999, "999"), (1_000, "1.0k"), (1_049, "1.0k"), (1_051, "1.1k"),
+        (99_949, "99.9k"), (99_950, "100k"), (999_499, "999k"), (999_500, "1.0M"),
+        (99_949_999, "99.9M"), (999_500_000, "1.0G"), (123_456_000_000, "123.5G"),
+    ],
+)  # fmt: skip
+def test_short_numbers(number: int, told: str) -> None:
+    assert profile.short(number) == told
+
+
+@pytest.mark.parametrize("name", ["a", "n" * profile.NAME_ROOM, "n" * 40])
+def test_columns_that_leave_room_for_names(name: str) -> None:
+    """To the column: full figures, short ones, and those without operators; all into a file."""
+    row: Any = SimpleNamespace(
+        name=name, op="Conv", cycles=1_234_567, time_ms=1.25, macs=123_456_789,
+        mac_utilization=0.5, read_bytes=1_000_000, write_bytes=2_000_000, burst_bytes=3_000_000,
+        bound="matrix engine", fspm_peak_bytes=123_456,
+    )  # fmt: skip
+
+    def width(columns: Any) -> int:
+        cells = [max(len(title), len(cell(row))) for title, cell in columns]
+        return min(cells[0], profile.NAME_ROOM) + sum(cells[1:]) + table_gaps(len(columns))
+
+    full, compact = width(profile.FULL), width(profile.COMPACT)
+    assert full > compact > width(profile.NARROW)
+    for room, columns in (
+        (None, profile.FULL), (full, profile.FULL), (full - 1, profile.COMPACT),
+        (compact, profile.COMPACT), (compact - 1, profile.NARROW), (1, profile.NARROW),
+    ):  # fmt: skip
+        assert profile._columns((row,), room) == columns
+    texts = {title: cell(row) for title, cell in profile.FULL}
+    assert texts == {
+        "layer": name, "op": "Conv", "cycles": "1,234,567", "ms": "1.2500", "MACs": "123,456,789",
+        "MAC %": "50.0", "DDR read": "1,000,000", "DDR write": "2,000,000",
+        "in bursts": "3,000,000", "bound by": "matrix engine", "FSPM": "123,456",
+    }  # fmt: skip
+    assert [cell(row) for _, cell in profile.COMPACT][2:] == [
+        "1.2M", "1.2500", "123M", "50.0", "1.0M", "2.0M", "3.0M", "matrix engine", "123k"
+    ]  # fmt: skip
+
+
+# ------------------------------------------------------------------ check's figures
+
+
+def test_figures_of_a_survey(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of the network's beside the chip's share of it; by type all, done and on the host."""
+    count = SimpleNamespace(total=3, supported=2, host=1)
+    found = SimpleNamespace(
+        name="net", findings=(WARNING,), graph=None, operators={"Conv": count}, macs=9, npu_macs=7,
+        parameters=5,
+    )  # fmt: skip
+    asked: list[Any] = []
+
+    def survey(*words: Any) -> Any:
+        asked.append(words)
+        return found
+
+    monkeypatch.setattr("knightlite.frontend.survey", survey)
+    monkeypatch.setattr("knightlite.frontend.model_files.require_there", lambda path: None)
+    options = CheckOptions(model=Path("m.onnx"), input_shapes=((1, 2),))
+    made = check_on(["TX5368AV200", "TX5112CV201"], options)
+    assert [item.chip for item in made] == ["TX5368AV200", "TX5112CV201"]
+    for item in made:
+        assert (item.macs, item.npu_macs, item.parameters) == (9, 7, 5)
+        assert item.operators == {"Conv": (3, 2, 1)}
+        assert (item.findings, item.host, item.latency, item.fits) == ((WARNING,), (), None, True)
+    assert len(asked) == 1
+    assert asked[0][3] == [(1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("host", "kinds"),
+    [({}, ("Softmax",)), ({"Flatten": 0}, ("Softmax",)), ({"Flatten": 1}, ("Softmax", "Reshape"))],
+)
+def test_a_shape_that_no_node_asks_for_is_no_work(
+    host: dict[str, int], kinds: tuple[str, ...]
+) -> None:
+    counts: Any = {name: SimpleNamespace(host=count) for name, count in host.items()}
+    told = tuple(kind for kind in ("Softmax", "Reshape") if _is_work(kind, counts))
+    assert told == kinds
