@@ -58,11 +58,17 @@ def _needs_plots() -> None:
     pytest.importorskip("matplotlib")
 
 
+def drawn_on(figure: Any) -> Any:
+    """The axes of a plot."""
+    (axes,) = figure.axes
+    return axes
+
+
 def test_curves() -> None:
     """Alone and in the whole network, up to 80 dB; a stripe where a finding costs something."""
     layers = (layer("a", 10.0, 5.0), layer("b", 120.0, 90.0), layer("c", 30.0, 79.0))
     found = diagnosis(layers=layers, findings=(finding("c"), finding("b", None), finding("?")))
-    (axes,) = page._curves(found).axes
+    axes = drawn_on(page._curves(found))
     drawn = [line.get_xydata().tolist() for line in axes.lines]
     assert drawn[0] == [[0, 10], [1, 80], [2, 30]]
     assert drawn[1] == [[0, 5], [1, 80], [2, 79]]
@@ -94,7 +100,7 @@ def test_a_histogram_and_the_range_that_is_kept() -> None:
     observer.add(np.array([-1.0, 0.5, 0.5, 3.0], np.float32).reshape(1, 1, 1, 4))
     for dtype, ends in ((dtypes.S8, [-64.0, 63.5]), (dtypes.U8, [127.5])):
         found = diagnosis(statistics={"a": observer.result()}, quantized=held(dtype, 0.5))
-        (axes,) = page._histogram(found, "a").axes
+        axes = drawn_on(page._histogram(found, "a"))
         (stairs,) = axes.patches
         heights, edges, _ = stairs.get_data()
         assert heights.sum() == 4
@@ -112,7 +118,7 @@ def test_ranges_of_channels(channels: int, step: int) -> None:
     known = SimpleNamespace(minimum=low, maximum=high)
     scales = np.arange(1, channels + 1) / 2
     found = diagnosis(sums={"a": known}, quantized=held(dtypes.S8, scales))
-    (axes,) = page._channels(found, "a").axes
+    axes = drawn_on(page._channels(found, "a"))
     bars = [
         (bar.get_x() + bar.get_width() / 2, bar.get_y(), bar.get_height()) for bar in axes.patches
     ]

@@ -215,7 +215,8 @@ def test_a_model_that_no_chip_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert read("a: no.").reason == "a: no."
     assert read("a: no.", "b: no.", "c: no.").reason == "a: no. (3 such places)"
     found = read(graph="graph", findings=("doubtful",))
-    assert (found.float_graph, found.network.macs, found.reason) == ("graph", 7, "")
+    graph: Any = found.float_graph
+    assert (graph, found.network.macs, found.reason) == ("graph", 7, "")
     assert warned == [f"{path}: doubtful"]
 
 
@@ -251,9 +252,10 @@ def test_what_a_width_keeps_is_what_its_worst_output_keeps(
     options = ExploreOptions(
         models=(Path("m"),), data="d", recipe="r", iteration=3, input_shapes=((1, 2),)
     )
-    found, graph = networks.quantized(Path("m"), 16, "C", HASH, options, Talk(warn=warned.append))
-    assert found == kept(16, sqnr_db=kept_db, output=name, pictures=12)
-    assert graph == "graph"
+    made: tuple[Any, Any] = networks.quantized(
+        Path("m"), 16, "C", HASH, options, Talk(warn=warned.append)
+    )
+    assert made == (kept(16, sqnr_db=kept_db, output=name, pictures=12), "graph")
     assert asked == [(16, "C", (3,), ((1, 2),))]
     assert warned == ["m at 16 bits: doubtful"]
 

@@ -29,7 +29,7 @@ from knightlite.diagnosis.findings import LayerQuality
 from knightlite.diagnosis.judge import Score
 from knightlite.diagnosis.preprocessing import Preprocessing, Trial
 from knightlite.diagnosis.remedies import Remedy
-from knightlite.errors import Finding, UsageError
+from knightlite.errors import FEW, Finding, UsageError
 from knightlite.evaluation import Paired
 from knightlite.options import Names
 from knightlite.options.inspection import CheckOptions
@@ -105,7 +105,7 @@ def test_check_of_what_does_not_run(monkeypatch: pytest.MonkeyPatch, capsys: Cap
     ]
 
 
-@pytest.mark.parametrize(("count", "first"), [(check.FEW, False), (check.FEW + 1, True)])
+@pytest.mark.parametrize(("count", "first"), [(FEW, False), (FEW + 1, True)])
 def test_many_places_are_counted_first(
     count: int, first: bool, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
@@ -265,11 +265,12 @@ def test_notes_of_a_quantization() -> None:
 
 
 def test_results_of_sim(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    given: list[tuple[str, Any]] = [
+        ("a", np.array([[[[-3, 5]]]], np.int8)), ("b", np.array([np.nan, 2.0], np.float32))
+    ]  # fmt: skip
     rows = tuple(
         results.ResultInfo(at, name, None, Path("r") / f"result-{name}.npy", values)
-        for at, (name, values) in enumerate(
-            (("a", np.array([[[[-3, 5]]]], np.int8)), ("b", np.array([np.nan, 2.0], np.float32)))
-        )
+        for at, (name, values) in enumerate(given)
     )
     monkeypatch.setattr(show_sim_result, "simulated_results", lambda *_: rows)
     assert run(["show_sim_result", "-sd", "r"]) == 0
@@ -284,14 +285,14 @@ def test_results_of_sim(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> Non
     assert "there is no result 2 in r: they are numbered from 0 to 1." in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("count", [2, results.FEW, results.FEW + 1])
+@pytest.mark.parametrize("count", [2, FEW, FEW + 1])
 def test_texts_that_may_have_been_meant(count: int, tmp_path: Path) -> None:
     for at in range(count):
         (tmp_path / f"result-{at}_p.txt").touch()
     with pytest.raises(UsageError) as caught:
         results.text_form(tmp_path / "result-x_p.txt")
-    some = ", ".join(f"result-{at}_p.txt" for at in range(min(count, results.FEW)))
-    more = ", ..." if count > results.FEW else ""
+    some = ", ".join(f"result-{at}_p.txt" for at in range(min(count, FEW)))
+    more = ", ..." if count > FEW else ""
     assert caught.value.hint == (
         f"{tmp_path} holds {some}{more}: results are named as the network's outputs are"
     )
