@@ -45,6 +45,13 @@ def heard() -> tuple[Talk, list[str]]:
 # ------------------------------------------------------------------ beside the ranges of a model
 
 
+OUTPUTS: list[Array] = []
+
+
+def answer(inputs: tuple[Array, ...]) -> list[Array]:
+    return OUTPUTS
+
+
 class Fed:
     """Calls with these inputs."""
 
@@ -55,7 +62,7 @@ class Fed:
 
     def run(self, forward: Any) -> float:
         for call in self.calls:
-            assert forward(call) == ["outputs"]
+            assert forward(call) is OUTPUTS
         return 0.5
 
 
@@ -94,7 +101,7 @@ def test_frames_are_looked_at_evenly_whatever_their_batches(
     talk, said = heard()
     notes: Any = SimpleNamespace(recipe="recipe", data="data")
     work = BesideRanges(Fed(*calls), network("x"), notes, frames, talk)
-    assert work.run(lambda inputs: ["outputs"]) == 0.5
+    assert work.run(answer) == 0.5
     step = -(-frames // 16)
     assert seen == [*range(0, frames, step)]
     assert len(seen) == looked
@@ -107,15 +114,13 @@ def test_integers_and_unscaled_inputs_are_not_looked_at() -> None:
     talk, said = heard()
     far = np.full((2, 1, 4, 4), 1000.5, np.float32)
     blank = np.zeros((2, 1, 4, 4), np.float32)
-    BesideRanges(Fed((far, blank)), network("a", "b"), None, 2, talk).run(
-        lambda inputs: ["outputs"]
-    )
+    BesideRanges(Fed((far, blank)), network("a", "b"), None, 2, talk).run(answer)
     assert len(said) == 1
     assert "input a" in said[0]
     integers = far.astype(np.int64)
-    BesideRanges(Fed((integers,)), network("x"), None, 2, talk).run(lambda inputs: ["outputs"])
+    BesideRanges(Fed((integers,)), network("x"), None, 2, talk).run(answer)
     bare = network("x").with_tensors([Tensor("x", (1, 1, 4, 4), dtypes.F32, None)])
-    BesideRanges(Fed((far,)), bare, None, 2, talk).run(lambda inputs: ["outputs"])
+    BesideRanges(Fed((far,)), bare, None, 2, talk).run(answer)
     assert len(said) == 1
 
 
@@ -376,9 +381,10 @@ def test_the_last_of_several_stages_is_taken(
     talk = Talk()
     with pytest.raises(UsageError, match="no file is named"):
         find_last(Path(), keys, talk)
-    for stage, key, name in (
+    runs: Any = (
         ("compile", "cfg", "a_r.cfg"), ("quant", "onnx", "b_quantize.onnx"), ("sim", "x", "c"),
-    ):  # fmt: skip
+    )  # fmt: skip
+    for stage, key, name in runs:
         Path(name).write_text(name)
         record(".", stage, "c", {}, {key: Path(name)}, {})
     assert find_last(Path(), keys, talk) == Path("b_quantize.onnx")
