@@ -140,20 +140,23 @@ def test_check_of_all_chips(monkeypatch: pytest.MonkeyPatch, capsys: Capture) ->
     refused = checked(chip="C2", findings=(WARNING, ERROR, ERROR), latency=None)
     unsure = checked(chip="C3", latency=Latency(0, FrameTime(2.0, 0.0, None)))
     monkeypatch.setattr(check, "check_all", lambda *_: (checked(), refused, unsure))
+    monkeypatch.setattr(check, "another_maker_s", lambda names: [f"of {', '.join(names)}"])
     assert run(["check", "-m", "net.onnx", "--chip", "all"]) == 0
     assert lines(capsys.readouterr().out) == [
         "net",
         "chip  fits   ms  \u00b1, or why not",
         "C1    yes   1.3  \u00b1 25 %, from 7 networks on one board",
         "C2    no         n1: it is not supported. Hint: take another (and 1 more)",
-        "C3    yes     2",
+        "C3    yes     2  no board of any chip was measured",
         "ms: predicted at schedule level 0; knightlite compile takes level 1, where times differ",
+        "of C1, C2, C3",
     ]
     one = replace(refused, findings=(ERROR,))
     monkeypatch.setattr(check, "check_all", lambda *_: (one,))
     assert run(["check", "-m", "net.onnx", "--chip", "all"]) == 1
     assert lines(capsys.readouterr().out)[2:] == [
-        "C2    no        n1: it is not supported. Hint: take another"
+        "C2    no        n1: it is not supported. Hint: take another",
+        "of C2",
     ]
 
 
