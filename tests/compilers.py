@@ -16,7 +16,9 @@ import pytest
 from knightlite.native.build import SOURCES, find_compiler
 from made_once import MadeOnce
 
-SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+SANITIZERS = (
+    "-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all"
+)  # fmt: skip
 SANITIZED = ("-std=c99", "-g", "-O1", *SANITIZERS)
 
 

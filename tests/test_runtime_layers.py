@@ -175,6 +175,7 @@ CASES: dict[str, tuple[tuple[HostOp, ...], tuple[int, ...]]] = {
     **{kind: ((op(kind, "x", "y"),), SHAPE) for kind in ("Exp", "Log", "Sigmoid", "Tanh")},
     "Pow": ((op("Pow", "x e", "y", {"e": np.array([2, -1, 0.5, 3], np.float32)}),), SHAPE),
     "Pow whole": ((op("Pow", "z e", "y", {"e": np.array([3, 2, -2, 0])}),), (1, 6, 1, 4)),
+    "Pow of no number": ((op("Sqrt", "x", "n"), op("Pow", "x n", "y")), SHAPE),
     "Softmax": ((op("Softmax", "x", "y", axis=1),), SHAPE),
     "LogSoftmax": ((op("LogSoftmax", "x", "y", axis=-1),), SHAPE),
     "ReduceSum": ((op("ReduceSum", "x", "y", axes=(1, 3), keepdims=1),), (1, 1, 5, 1)),
@@ -383,11 +384,17 @@ def test_refused_by_name() -> None:
     program = changed("TopK", 0, attributes={"axis": 2, "sorted": 0})
     assert sentence(program) == f"general layer y has a form of TopK (v), {told}"
     assert unknown(["Erf", "Add", "Erf", "Einsum"]) == ("Erf", "Einsum")
-    program = changed("Sqrt", 0, makes=())
-    assert sentence(program) == (
-        "general layer y makes values of which the .cfg says no size, or one beyond 268435456 "
-        "elements."
-    )
+    (layer,) = compiled("Sqrt").program.meta.general
+    (made,) = layer.operators[0].makes
+    for makes in (
+        (),
+        (replace(made, shape=(1 << 28, 1 << 28, 0)),),
+    ):  # too many turns
+        program = changed("Sqrt", 0, makes=makes)
+        assert sentence(program) == (
+            "general layer y makes values of which the .cfg says no size, or one beyond 268435456 "
+            "elements."
+        )
 
 
 def test_an_index_that_leads_nowhere(driver: Path) -> None:

@@ -104,7 +104,7 @@ static int is_whole(double x, int *odd) {
     double size = x < 0.0 ? -x : x;
     uint64_t number;
     *odd = 0;
-    if (size >= 9007199254740992.0)
+    if (!(size < 9007199254740992.0)) /* nor NaN, which no integer stands for */
         return size != INFINITE;
     number = (uint64_t)size;
     *odd = (int)(number & 1) && (double)number == size;

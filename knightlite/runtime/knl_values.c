@@ -22,7 +22,7 @@ size_t knl_value_bytes(uint32_t type) {
 /* A value as its record has it: type UINT32_MAX where it is not known, or too large. */
 static knl_value described(const knl_network *net, const knl_host_operand *operand) {
     knl_value found;
-    uint64_t count = 1;
+    uint64_t count = 1, turns = 1; /* of loops over some axes: an axis of none ends no outer one */
     uint32_t axis;
     memset(&found, 0, sizeof found);
     found.type = operand->type;
@@ -34,10 +34,11 @@ static knl_value described(const knl_network *net, const knl_host_operand *opera
     for (axis = 0; axis < operand->axes; axis++) {
         int64_t size = knl_host_number(net, (uint64_t)operand->first_size + axis);
         if (size < 0 || (uint64_t)size > MOST_ELEMENTS ||
-            (size && count > MOST_ELEMENTS / (uint64_t)size)) {
+            (size && turns > MOST_ELEMENTS / (uint64_t)size)) {
             found.type = UINT32_MAX;
             return found;
         }
+        turns *= size ? (uint64_t)size : 1;
         found.sizes[axis] = (size_t)size;
         count *= (uint64_t)size;
     }
