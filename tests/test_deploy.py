@@ -22,16 +22,20 @@ from knightlite.api import deployment
 from knightlite.api.deployment import DeployResult, deploy
 from knightlite.cli.program import run
 from knightlite.container import Program, decode_program, encode_program, paired
-from knightlite.deploy import CodeSize, c_array, code_size, from_c_array
+from knightlite.deploy import CodeSize, c_array, code_size, from_c_array, project_files
+from knightlite.deploy import Network as Described
 from knightlite.deploy.code_size import Preset
 from knightlite.deploy.needs import arena_bytes, most_arena_bytes
 from knightlite.errors import DataError, UsageError
 from knightlite.native import run_compiler
 from knightlite.native.library import CHECKED, CHIP_ONLY, Network
+from knightlite.native.operations import OPERATIONS
 from knightlite.options.deploy import DeployOptions
 from knightlite.preprocess import parse_recipe, prepare_picture
 from knightlite.sim import Machine
 from knightlite.sim.host import quantize, tensor_scale
+from test_runtime import sound
+from test_runtime_layers import middle
 
 CFG, WEIGHT = "digits_quantize_r.cfg", "digits_quantize_r.weight"
 STRICT = "CFLAGS=-O1 -Wall -Wextra -Wpedantic -Wconversion -Werror"
@@ -211,7 +215,7 @@ def rearrange(built: Project, result: DeployResult) -> None:
             assert path.read_bytes() == (built.folder / name).read_bytes()
             shutil.copystat(built.folder / name, path)
     shutil.copytree(built.folder / "build/host", result.folder / "build/host")
-    for stale in ("main.o", "files_hosted.o", "network"):
+    for stale in ("main.o", "files_hosted.o", "knl_known.o", "network"):
         (result.folder / "build/host" / stale).unlink()
     for path in (result.folder / "build/host").iterdir():
         path.touch()
@@ -341,6 +345,11 @@ def test_bare_metal(here: Path) -> None:
     deploy(DeployOptions(out_dir=Path("bare"), arrays=True))
     done = make(here / "bare", STRICT, "PRESET=cortex_m", "test")
     assert (done.returncode, done.stdout) == (0, "known answer: 20 bytes, 0 differ\n"), done.stderr
+    symbols = subprocess.run(
+        ["arm-none-eabi-nm", here / "bare/build/cortex_m/network"], capture_output=True, text=True
+    ).stdout.split()  # fmt: skip
+    assert "knl_run_layers" in symbols
+    assert not {f"knl_host_{row[1]}" for row in OPERATIONS} & {*symbols}
     header = here / "bare" / "network" / "network_known_output.h"
     known = from_c_array(header.read_text("ascii"))
     header.write_text(c_array("network_known_output", known[:-1] + bytes([known[-1] ^ 1])))
@@ -350,6 +359,19 @@ def test_bare_metal(here: Path) -> None:
 
 
 # ------------------------------------------------------------------ what it holds
+
+
+def test_operators_of_the_host_that_a_network_lacks_are_left_out() -> None:
+    """Those between segments of the chip; a table of its own names what is linked."""
+    plain, program = sound("classifier"), middle()
+    for found, wanted in ((plain, []), (program, ["Hardmax", "CumSum"])):
+        network = Described(found.meta, *encode_program(found), b"", b"", None)
+        files = dict(project_files(network, (), arrays=False))
+        assert "runtime/knl_known.c" not in files
+        assert "knl_known.c" not in files["runtime/sources.txt"].decode().split()
+        table, readme = (files[name].decode() for name in ("network/knl_known.c", "README.md"))
+        assert re.findall(r'{"(\w+)", knl_host_', table) == wanted
+        assert f"`network/knl_known.c`: {', '.join(sorted(wanted)) or 'nothing'}." in readme
 
 
 @needs_compiler
@@ -447,8 +469,15 @@ def test_memory_is_told_to_the_byte(project: Project) -> None:
 def test_sizes_of_the_code_are_measured_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Again where what was kept is damaged; where others could write into the cache, every time."""
-    (tmp_path / "one.c").write_text("int one(int x) { return x + 1; }\n")
+    """Again where what was kept is damaged; where others could write into the cache, every time.
+
+    What the program does not call is not counted.
+    """
+    (tmp_path / "one.c").write_text(
+        "int knl_one(int x) { return x + 1; }\nint other(int x) { return x * x * x + 5; }\n"
+    )
+    (tmp_path / "project/src").mkdir(parents=True)
+    (tmp_path / "project/src/main.c").write_text("int main(void) { return knl_one(1); }\n")
     monkeypatch.setattr(code_size, "SOURCES", tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(code_size, "PRESETS", (Preset("own", "this machine", ""),))
@@ -460,9 +489,9 @@ def test_sizes_of_the_code_are_measured_once(
 
     monkeypatch.setattr(code_size, "run_compiler", compiler)
 
-    def sizes() -> CodeSize:
+    def sizes(table: str = "") -> CodeSize:
         code_size.code_sizes.cache_clear()
-        (found,) = code_size.code_sizes()
+        (found,) = code_size.code_sizes(table)
         return found
 
     try:

@@ -73,7 +73,7 @@ def deploy(options: DeployOptions, talk: Talk = SILENT) -> DeployResult:
     if len(meta.inputs) != 1:
         recipe = None  # a picture feeds one input
     network = Network(meta, cfg, weight, given, answer, recipe)
-    sizes = code_sizes()
+    sizes = code_sizes(network.host_table)
     written = []
     with atomic_write.file_set() as files:
         for name, data in project_files(network, sizes, arrays=options.arrays):

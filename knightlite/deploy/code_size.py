@@ -1,9 +1,14 @@
-"""Bytes of the runtime's code for the processors of a project, where their compilers are."""
+"""Bytes of the runtime's code for the processors of a project, where their compilers are.
+
+Of what a project's program links: what it calls, and the operators of the host that its network
+has.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -18,7 +23,9 @@ from knightlite.leftovers import scratch_folder
 from knightlite.native import SOURCES, cache_folder, fingerprint, run_compiler
 
 SECONDS = 300
-FLAGS = ("-std=c99", "-ffp-contract=off", "-O2")  # as in the project's Makefile
+# as in the project's Makefile
+FLAGS = ("-std=c99", "-ffp-contract=off", "-ffunction-sections", "-fdata-sections", "-O2")
+TABLE = "knl_known.c"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +45,13 @@ PRESETS = (
     Preset("armhf", "Cortex-A7, Linux", "arm-linux-gnueabihf-",
            ("-mcpu=cortex-a7", "-mfpu=neon-vfpv4"), "gcc-arm-linux-gnueabihf"),
     Preset("cortex_m", "Cortex-M3, bare metal", "arm-none-eabi-",
-           ("-mcpu=cortex-m3", "-mthumb", "-ffunction-sections", "-fdata-sections"),
-           "gcc-arm-none-eabi"),
+           ("-mcpu=cortex-m3", "-mthumb"), "gcc-arm-none-eabi"),
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class CodeSize:
-    """What ``size`` says of the runtime's object files; ``compiler`` "": it is not installed."""
+    """What ``size`` says of the runtime as linked; ``compiler`` "": it is not installed."""
 
     preset: Preset
     compiler: str = ""
@@ -55,21 +61,30 @@ class CodeSize:
 
 
 @cache
-def code_sizes() -> tuple[CodeSize, ...]:
+def code_sizes(table: str) -> tuple[CodeSize, ...]:
     """Of every preset: measured, or not where its compiler is missing or fails.
 
-    What was measured is kept in the user's cache, beside the native engine's library: to compile
-    for three processors takes ten seconds.
+    ``table``: the source that says which operators of the host there are. What was measured is kept
+    in the user's cache, beside the native engine's library: to compile for three processors takes
+    ten seconds.
     """
-    return tuple(map(_measured, PRESETS))
+    return tuple(_measured(preset, table) for preset in PRESETS)
 
 
-def _measured(preset: Preset) -> CodeSize:
+def _roots() -> tuple[str, ...]:
+    """The linker's options that ask for every function that a project's program calls."""
+    sources = sorted((SOURCES / "project" / "src").glob("*.c"))
+    text = "".join(path.read_text("ascii") for path in sources)
+    return tuple(f"-Wl,-u,{name}" for name in sorted({*re.findall(r"\bknl_\w+(?=\()", text)}))
+
+
+def _measured(preset: Preset, table: str) -> CodeSize:
     compiler, size = (shutil.which(preset.prefix + name) for name in ("gcc", "size"))
     if compiler is None or size is None:
         return CodeSize(preset)
     try:
-        key = fingerprint(compiler, (*FLAGS, *preset.flags))
+        flags = (*FLAGS, *preset.flags, "-r", "-nostdlib", "-Wl,--gc-sections", *_roots())
+        key = fingerprint(compiler, (*flags, table))
     except UsageError:
         return CodeSize(preset)
     try:
@@ -79,12 +94,14 @@ def _measured(preset: Preset) -> CodeSize:
     if kept is not None:
         with contextlib.suppress(OSError, ValueError):
             return _told(preset, kept.read_text("ascii"))
-    sources = sorted(map(str, SOURCES.glob("*.c")))
+    sources = sorted(str(path) for path in SOURCES.glob("*.c") if path.name != TABLE)
     with scratch_folder() as folder:
         try:
-            run_compiler([compiler, *FLAGS, *preset.flags, "-c", *sources], folder, SECONDS)
+            (Path(folder) / TABLE).write_text(table, "ascii")
+            command = [compiler, *flags, f"-I{SOURCES}", "-o", "linked.o", TABLE, *sources]
+            run_compiler(command, folder, SECONDS)
             version = _run([compiler, "-dumpfullversion"], folder).strip()
-            said = _run([size, "-t", *sorted(map(str, Path(folder).glob("*.o")))], folder)
+            said = _run([size, "linked.o"], folder)
             text = " ".join((*said.splitlines()[-1].split()[:3], version))
             found = _told(preset, text)
         except (OSError, subprocess.SubprocessError, ValueError):

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from knightlite.container import Description, Side
 from knightlite.deploy.arrays import array_name, c_array
-from knightlite.deploy.code_size import CodeSize
+from knightlite.deploy.code_size import TABLE, CodeSize
 from knightlite.deploy.needs import Needs, arena_bytes, most_arena_bytes
 from knightlite.deploy.readme import readme
-from knightlite.native import SOURCES
+from knightlite.native import SOURCES, known_source
 from knightlite.native.build import find_compiler
 from knightlite.preprocess import Recipe
 
@@ -49,6 +49,12 @@ class Network:
         )
 
     @property
+    def host_table(self) -> str:
+        """Operators of the host that the network has, in C: no others are linked."""
+        layers = self.meta.general
+        return known_source({step.op for layer in layers for step in layer.operators})
+
+    @property
     def files(self) -> Mapping[str, bytes]:
         """What lies in ``network/``."""
         return {
@@ -72,8 +78,9 @@ def project_files(
 ) -> Iterator[tuple[str, bytes]]:
     """Path in the project and content. ``arrays``: the network as C arrays instead of files."""
     yield from _folder(PROJECT)
-    yield from _runtime()
+    yield from _runtime(without=TABLE)
     yield "network/network.h", network_header(network, arrays).encode("ascii")
+    yield f"network/{TABLE}", network.host_table.encode("ascii")
     if arrays:
         for name, data in network.files.items():
             assert array_name(ARRAYS[name]) == ARRAYS[name]
@@ -114,10 +121,10 @@ def _folder(folder: Path) -> Iterator[tuple[str, bytes]]:
             yield path.relative_to(folder).as_posix(), path.read_bytes()
 
 
-def _runtime() -> Iterator[tuple[str, bytes]]:
+def _runtime(without: str = "") -> Iterator[tuple[str, bytes]]:
     names = []
     for path in sorted(SOURCES.iterdir()):
-        if path.suffix in (".c", ".h", ".hpp"):
+        if path.name != without and path.suffix in (".c", ".h", ".hpp"):
             names += [path.name] if path.suffix == ".c" else []
             yield f"runtime/{path.name}", path.read_bytes()
     yield "runtime/sources.txt", "".join(f"{name}\n" for name in names).encode("ascii")

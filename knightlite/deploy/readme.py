@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 
 from knightlite.container import Description, StoredTensor
@@ -50,11 +51,13 @@ the same with `cmake --preset`. {bare}
 {outside}| outputs, copied | RAM | {outputs} |
 
 The arena is that of scalar kernels; vector ones of the host may ask for more (the program says how
-much). The code of the runtime, as `size` counts it:
+much). The runtime's code, as far as the program links it (`make PRESET=... size`):
 
 | preset | compiler | text | data | bss |
 |---|---|---|---|---|
-{sizes}"""
+{sizes}
+{host}
+"""
 PICTURES = """\
 `INPUT` is a picture, by the end of its name: PPM, or PNG and JPEG where stb_image.h is installed
 (Debian: libstb-dev)."""
@@ -88,7 +91,18 @@ def readme(
             for item in meta.regions
         ),
         sizes="".join(map(_size, sizes)),
+        host=host_text(meta),
     )
+
+
+def host_text(meta: Description) -> str:
+    """Which operators of the host the project has."""
+    operators = sorted({step.op for layer in meta.general for step in layer.operators})
+    text = (
+        "Of what the runtime can compute between segments of the chip it holds what this network "
+        f"asks for, by `network/knl_known.c`: {', '.join(map(escaped, operators)) or 'nothing'}."
+    )
+    return textwrap.fill(text, 99, break_long_words=False, break_on_hyphens=False)
 
 
 def escaped(text: str) -> str:

@@ -5,7 +5,7 @@ The files lie beside the sources and are committed; a test holds them to this.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from knightlite import isa
 from knightlite.container import CFG_MAGIC, MODEL_MAGIC, VERSION, WEIGHT_MAGIC
@@ -213,15 +213,21 @@ def format_header() -> str:
     )
 
 
-def known_source() -> str:
-    """Which function computes which operator of the host."""
+def known_source(used: Collection[str] | None = None) -> str:
+    """Which function computes which operator of the host; only those ``used``, if they are told."""
     rows = "".join(
         f'    {{"{op}", knl_host_{name}, {kind}, {inputs}, "{attributes}"}},\n'
         for op, name, kind, inputs, attributes in OPERATIONS
+        if used is None or op in used
     )
+    head = GENERATED.format(source="knightlite.native.operations") + '#include "knl_values.h"\n\n'
+    if not rows:  # C has no arrays without elements
+        return (
+            f"{head}const knl_known *knl_known_operation(const knl_text *op) {{\n"
+            "    (void)op;\n    return NULL;\n}\n"
+        )
     return (
-        GENERATED.format(source="knightlite.native.operations")
-        + '#include "knl_values.h"\n\nstatic const knl_known KNOWN[] = {\n'
+        f"{head}static const knl_known KNOWN[] = {{\n"
         f"{rows}}};\n\n"
         "const knl_known *knl_known_operation(const knl_text *op) {\n"
         "    size_t at;\n"

@@ -71,14 +71,6 @@ static float of_one(unsigned kind, float x, float factor) {
         return x > 0 ? 1.0f : x < 0 ? -1.0f : x;
     case 8:
         return 1.0f / x;
-    case 10:
-        return (float)knl_exponential((double)x);
-    case 11:
-        return (float)knl_logarithm((double)x);
-    case 12:
-        return (float)knl_logistic((double)x);
-    case 13:
-        return (float)knl_hyperbolic_tangent((double)x);
     default:
         return x >= 0 ? x : factor * x;
     }
@@ -97,8 +89,7 @@ static int64_t whole_of_one(unsigned kind, int64_t x) {
     }
 }
 
-/* `kind`: Abs, Neg, Relu, Sqrt, Floor, Ceil, Round, Sign, Reciprocal, LeakyRelu, Exp, Log, Sigmoid,
- * Tanh. */
+/* `kind`: Abs, Neg, Relu, Sqrt, Floor, Ceil, Round, Sign, Reciprocal, LeakyRelu. */
 int knl_host_of_one(const knl_step *step, unsigned kind) {
     knl_host_attribute told;
     knl_value x, y;
@@ -121,6 +112,25 @@ int knl_host_of_one(const knl_step *step, unsigned kind) {
         else
             knl_put_whole(y.data, y.type, at,
                           whole_of_one(kind, knl_whole_at(x.data, x.type, at)));
+    return KNL_DONE;
+}
+
+/* `kind`: Exp, Log, Sigmoid, Tanh. Apart from the others, whose programs then are without them. */
+int knl_host_function(const knl_step *step, unsigned kind) {
+    static double (*const functions[])(double) = {knl_exponential, knl_logarithm, knl_logistic,
+                                                  knl_hyperbolic_tangent};
+    knl_value x, y;
+    size_t at;
+    if (step->op.inputs != 1 || step->op.outputs != 1)
+        return KNL_UNFIT;
+    x = knl_input_of(step, 0);
+    y = knl_output_of(step, 0);
+    if (x.type != KNL_FLOAT32)
+        return KNL_STRANGE;
+    if (x.type != y.type || !knl_same_sizes(&x, &y))
+        return KNL_UNFIT;
+    for (at = 0; step->memory && at < x.count; at++)
+        knl_put_float(y.data, at, (float)functions[kind]((double)knl_float_at(x.data, at)));
     return KNL_DONE;
 }
 

@@ -66,6 +66,7 @@ int knl_host_soft(const knl_step *step, unsigned kind);
 int knl_host_sum(const knl_step *step, unsigned kind);
 int knl_host_running_sum(const knl_step *step, unsigned kind);
 int knl_host_of_one(const knl_step *step, unsigned kind);
+int knl_host_function(const knl_step *step, unsigned kind);
 int knl_host_of_two(const knl_step *step, unsigned kind);
 int knl_host_power(const knl_step *step, unsigned kind);
 int knl_host_compare(const knl_step *step, unsigned kind);
