@@ -98,20 +98,22 @@ browser:
 
 # The runtime in C with clang's libFuzzer: files are read for a third of the time, run for the rest.
 # Its corpus then is that of tests/test_runtime_corpus.py. Comparisons are not traced, which takes most
-# of the time: the target's mutator knows the format. Debian: clang-14, libclang-rt-14-dev
+# of the time: the target's mutator knows the format. What only reads files does not count as new in
+# what runs, or most inputs would be refused. Debian: clang-14, libclang-rt-14-dev
 CLANG ?= clang-14
-FUZZED = tests/runtime_fuzzer.c $(filter-out %/knl_sha256.c,$(wildcard knightlite/runtime/*.c))
+FUZZED = tests/runtime_fuzzer.c tests/runtime_mutator.c $(filter-out %/knl_sha256.c,$(wildcard knightlite/runtime/*.c))
 fuzz-runtime: $(VENV)/.dev
 	mkdir -p build/runtime_corpus
 	rm -rf build/runtime_kept && mkdir build/runtime_kept
 	PYTHONPATH=tests $(BIN)/python tests/runtime_seeds.py build/runtime_seeds
-	for what in LOADER CHECKED; do $(CLANG) -std=c99 -g -O2 -fsanitize=fuzzer,address,undefined \
+	for what in LOADER CHECKED; do $(CLANG) -std=c99 -g -O2 -fsanitize=fuzzer,address,undefined,float-cast-overflow \
+		$$(test $$what = LOADER || echo -fsanitize-coverage-ignorelist=tests/runtime_uncounted.txt) \
 		-fno-sanitize-coverage=trace-cmp -fno-sanitize-recover=all -D$$what -Iknightlite/runtime $(FUZZED) -o build/fuzz_$$what || exit 1; done
-	ASAN_OPTIONS=quarantine_size_mb=1:malloc_context_size=0 build/fuzz_LOADER -max_len=6000 -timeout=10 -max_total_time=$$(($(or $(SECONDS),3600) / 3)) \
+	ASAN_OPTIONS=quarantine_size_mb=1:malloc_context_size=0 build/fuzz_LOADER -max_len=13000 -timeout=10 -max_total_time=$$(($(or $(SECONDS),3600) / 3)) \
 		build/runtime_corpus build/runtime_seeds
-	ASAN_OPTIONS=quarantine_size_mb=1:malloc_context_size=0 build/fuzz_CHECKED -max_len=6000 -timeout=20 -max_total_time=$$(($(or $(SECONDS),3600) * 2 / 3)) \
+	ASAN_OPTIONS=quarantine_size_mb=1:malloc_context_size=0 build/fuzz_CHECKED -entropic=0 -max_len=13000 -timeout=20 -max_total_time=$$(($(or $(SECONDS),3600) * 2 / 3)) \
 		build/runtime_corpus build/runtime_seeds
-	build/fuzz_CHECKED -merge=1 build/runtime_kept build/runtime_corpus
+	for what in CHECKED LOADER; do build/fuzz_$$what -max_len=13000 -merge=1 build/runtime_kept build/runtime_corpus || exit 1; done
 	PYTHONPATH=tests $(BIN)/python tests/runtime_seeds.py --keep build/runtime_kept
 
 format: $(VENV)/.dev

@@ -1,6 +1,5 @@
 /* A fuzz target of the runtime: files are read, the program is checked and run, each in memory of
- * exactly its size. An input is a u32, then the .cfg and the .weight, or a .tsmodel: the low 24
- * bits
+ * exactly its size. An input is a u32, then the .cfg and the .weight, or a .tsmodel: the low 24 bits
  * are the bytes of the .cfg, the others say what is done. Unless RAW is set, versions and checksums
  * are made right first, so that what is behind them is reached. They are of a cheap hash, which
  * stands for SHA-256 here (knl_sha256.c is left out): most of the time would go into it.
@@ -9,37 +8,19 @@
  *
  * With -DLOADER files are only read, many more a second. What runs, runs twice: scalar and checked,
  * then with the best kernels and unchecked; the outputs must be the same bytes.
- * Without libFuzzer (-DALONE) it runs inputs from standard input, each with its size as u32
- * before it,
- * and says how many were read, checked and run. */
+ * What the host computes between segments is computed by the runtime, or by handlers that hash.
+ * Without libFuzzer (-DALONE) it runs inputs from standard input, each with its size as u32 before
+ * it, and says how many were read, checked and run, and in how many of them the host computed. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "knl_core.h"
-#include "knl_host.h"
+#include "knl_layers.h"
+#include "runtime_parts.h"
 
-enum {
-    MOST_ARENA = 1 << 20,
-    HEAD = 16,
-    ENTRY = 64,
-    MOST = 1 << 16, /* of a file */
-    SECTIONS = 4,
-    TAIL = 8 + 2 * KNL_DIGEST + 2
-};
+enum { MOST_ARENA = 1 << 20, TAIL = 8 + 2 * KNL_DIGEST + 2 };
 
-/* What an input asks for, beside the bytes of its .cfg. */
-enum {
-    CFG_BYTES = 0xffffff,
-    OBSERVED = 1 << 26, /* the tensors are looked at as they are completed */
-    NO_HOST = 1 << 27,  /* the caller does not do the host's share */
-    CRAMPED = 1 << 28,  /* an arena that is too small, or none; kernels that are not there */
-    OFFSET = 1 << 29,   /* an arena at an odd address */
-    MODEL = 1 << 30,    /* one file that holds both */
-};
-#define RAW 0x80000000u /* files as they are */
-
-static unsigned long seen, opened, started;
+static unsigned long seen, opened, started, hosted;
 
 /* ---- in place of SHA-256 */
 
@@ -82,52 +63,11 @@ static void *exactly(const void *data, size_t bytes) {
     return found;
 }
 
-typedef struct part {
-    char name[16];
-    uint8_t *data;
-    size_t bytes;
-} part;
-
-typedef struct parts {
-    char magic[8];
-    part items[SECTIONS];
-    uint32_t count;
-} parts;
-
-/* The sections of a file, where they lie; 0 where it is none. */
-static int take(uint8_t *data, size_t bytes, parts *found) {
-    uint32_t at;
-    if (bytes < HEAD)
-        return 0;
-    memcpy(found->magic, data, sizeof found->magic);
-    found->count = knl_u32(data + 12);
-    if (found->count > SECTIONS || bytes < HEAD + (size_t)ENTRY * found->count + KNL_DIGEST)
-        return 0;
-    for (at = 0; at < found->count; at++) {
-        const uint8_t *entry = data + HEAD + ENTRY * at;
-        uint64_t from = knl_u64(entry + 16), size = knl_u64(entry + 24);
-        if (from > bytes || size > bytes - from || size > MOST)
-            return 0;
-        memcpy(found->items[at].name, entry, sizeof found->items[at].name);
-        found->items[at].data = data + from;
-        found->items[at].bytes = (size_t)size;
-    }
-    return 1;
-}
-
 static void hash(const uint8_t *data, size_t bytes, uint8_t digest[KNL_DIGEST]) {
     knl_sha256 running;
     knl_sha256_start(&running);
     knl_sha256_add(&running, data, bytes);
     knl_sha256_end(&running, digest);
-}
-
-static part *find(parts *file, const char *name) {
-    uint32_t at;
-    for (at = 0; at < file->count; at++)
-        if (!strncmp(file->items[at].name, name, sizeof file->items[at].name))
-            return &file->items[at];
-    return NULL;
 }
 
 /* Both files carry the identity of their bytes. */
@@ -171,29 +111,6 @@ static void seal(uint8_t *cfg, size_t cfg_bytes, uint8_t *weight, size_t weight_
     seal_one(weight, &other);
 }
 
-/* A file of these sections without checksums; its bytes, 0 where there is no room. */
-static size_t put(const parts *file, uint8_t *to, size_t most) {
-    size_t last = HEAD + (size_t)ENTRY * file->count + KNL_DIGEST, from = last;
-    uint32_t at;
-    for (at = 0; at < file->count; at++)
-        last += file->items[at].bytes;
-    if (last > most)
-        return 0;
-    memset(to, 0, from);
-    memcpy(to, file->magic, sizeof file->magic);
-    knl_put(to + 12, file->count, 4);
-    for (at = 0; at < file->count; at++) {
-        const part *item = &file->items[at];
-        uint8_t *entry = to + HEAD + ENTRY * at;
-        memcpy(entry, item->name, sizeof item->name);
-        knl_put(entry + 16, from, 8);
-        knl_put(entry + 24, item->bytes, 8);
-        memcpy(to + from, item->data, item->bytes);
-        from += item->bytes;
-    }
-    return last;
-}
-
 /* ---- what is done with them */
 
 static unsigned long looked_at; /* so that nothing is left out */
@@ -229,6 +146,41 @@ static void walk(const knl_network *net) {
                              (knl_host_real(net, found.first_number + of) > 0);
         }
     }
+}
+
+static unsigned long looked_through(const void *data, size_t bytes) {
+    unsigned long found = 0;
+    size_t at;
+    for (at = 0; at < bytes; at++)
+        found = found * 31 + ((const uint8_t *)data)[at];
+    return found;
+}
+
+/* A handler: all that is read decides all that is written; sometimes it fails. */
+static int handle(void *context, const knl_call *call) {
+    unsigned long found = call->number;
+    uint32_t at;
+    (void)context;
+    for (at = 0; at < call->input_count; at++) {
+        const knl_value *x = &call->inputs[at];
+        if (x->data)
+            found += looked_through(x->data, x->count * knl_value_bytes(x->type));
+    }
+    for (at = 0; at < call->output_count; at++) {
+        const knl_value *y = &call->outputs[at];
+        memset(y->data, (int)(found % 251), y->count * knl_value_bytes(y->type));
+    }
+    return found % 16 == 0;
+}
+
+static const knl_handler HANDLERS[] = {
+    {"Mul", 0, handle, NULL}, {"CumSum", 0, handle, NULL}, {"Erf", 0, handle, NULL},
+    {NULL, 1, handle, NULL}};
+
+/* What knl_open leaves to the program. */
+static int register_handlers(knl_network *net, uint32_t asked, knl_error *error) {
+    return asked & HANDLED ? knl_handle(net, HANDLERS, sizeof HANDLERS / sizeof *HANDLERS, error)
+                           : KNL_OK;
 }
 
 #ifndef LOADER
@@ -273,7 +225,7 @@ static uint8_t *run(knl_network *net, uint32_t asked, size_t *found) {
     knl_error error;
     size_t bytes = knl_arena_bytes(net), off = asked & OFFSET ? 1 : 0;
     uint8_t *arena, *result = NULL, *outside[KNL_SIDES];
-    uint32_t at, frame;
+    uint32_t at, frame, byte;
     if (!bytes || bytes > MOST_ARENA)
         return NULL;
     for (at = 0; at < KNL_SIDES; at++) {
@@ -300,7 +252,8 @@ static uint8_t *run(knl_network *net, uint32_t asked, size_t *found) {
                 if (size > MOST_ARENA)
                     continue;
                 values = exactly(NULL, (size_t)size);
-                memset(values, frame ? 0x5a : 0x80, (size_t)size);
+                for (byte = 0; byte < size; byte++) /* large ones too, and small ones */
+                    values[byte] = (uint8_t)(frame ? byte * 37 % 251 : byte % 3 ? 0 : 0x80 - byte);
                 knl_write(net, knl_input(net, at), values, (size_t)size, &error);
                 free(values);
             }
@@ -322,13 +275,18 @@ static void run_both(knl_network *net, const uint8_t *cfg, size_t cfg_bytes, con
     size_t bytes = 0, others = 0;
     uint8_t *wanted, *found;
     uint64_t saturations;
+    int status;
     knl_use_kernels(net, KNL_SCALAR, &error);
     wanted = run(net, asked, &bytes);
     if (!wanted)
         return;
     started++;
     saturations = knl_saturations(net);
-    expect(!knl_open(&fast, cfg, cfg_bytes, weight, weight_bytes, KNL_CHIP_ONLY, &error),
+    status = knl_host_status(net, &error);
+    hosted += knl_host_between(net) && !status;
+    expect(!knl_open(&fast, cfg, cfg_bytes, weight, weight_bytes,
+                     KNL_CHIP_ONLY | (asked & HANDLED ? (unsigned)KNL_HANDLERS : 0u), &error) &&
+               !register_handlers(&fast, asked, &error),
            "opened once and not again");
     if (knl_arena_bytes(&fast) > MOST_ARENA) { /* windows so far apart that much of x is staged */
         free(wanted);
@@ -336,7 +294,7 @@ static void run_both(knl_network *net, const uint8_t *cfg, size_t cfg_bytes, con
     }
     found = run(&fast, asked & ~(uint32_t)(CRAMPED | OBSERVED), &others);
     expect(found && others == bytes && !memcmp(wanted, found, bytes) &&
-               knl_saturations(&fast) == saturations,
+               knl_saturations(&fast) == saturations && knl_host_status(&fast, &error) == status,
            "other bytes where it is not checked");
     free(wanted);
     free(found);
@@ -368,7 +326,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     uint32_t asked = bytes < 4 ? 0 : knl_u32(data);
     size_t cfg_bytes = asked & CFG_BYTES, weight_bytes = bytes - 4 - cfg_bytes;
-    unsigned options = KNL_CHECKED | (asked & NO_HOST ? 0u : (unsigned)KNL_CHIP_ONLY);
+    unsigned options = KNL_CHECKED | (asked & NO_HOST ? 0u : (unsigned)KNL_CHIP_ONLY) |
+                       (asked & HANDLED ? (unsigned)KNL_HANDLERS : 0u);
     uint8_t *cfg, *weight, *model = NULL;
     knl_network net;
     knl_error error;
@@ -387,6 +346,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     } else {
         status = knl_open(&net, cfg, cfg_bytes, weight, weight_bytes, options, &error);
     }
+    if (!status)
+        status = register_handlers(&net, asked, &error);
     if (!status) {
         opened++;
         walk(&net);
@@ -401,8 +362,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
 }
 
 static void say(void) {
-    fprintf(stderr, "%lu inputs, %lu opened, %lu checked and run%s\n", seen, opened, started,
-            looked_at == 1 ? "." : "");
+    fprintf(stderr, "%lu inputs, %lu opened, %lu checked and run, %lu with the host%s\n", seen,
+            opened, started, hosted, looked_at == 1 ? "." : "");
 }
 
 #ifdef ALONE
@@ -419,8 +380,6 @@ int main(void) {
     return 0;
 }
 #else
-size_t LLVMFuzzerMutate(uint8_t *data, size_t bytes, size_t most);
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t bytes, size_t most, unsigned seed);
 int LLVMFuzzerInitialize(int *count, char ***words);
 
 int LLVMFuzzerInitialize(int *count, char ***words) {
@@ -428,47 +387,5 @@ int LLVMFuzzerInitialize(int *count, char ***words) {
     (void)words;
     atexit(say);
     return 0;
-}
-
-static uint8_t room[2 * MOST], changed[MOST + 64];
-
-/* One section is changed, or a word, or what is done; the sections stay where files have them. */
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t bytes, size_t most, unsigned seed) {
-    uint32_t asked = bytes < 4 ? 0 : knl_u32(data);
-    size_t cfg_bytes = asked & CFG_BYTES, first, second;
-    parts cfg, weight;
-    part *item;
-    if (seed % 64 == 0 || bytes < 4 || bytes > sizeof room || cfg_bytes > bytes - 4)
-        return LLVMFuzzerMutate(data, bytes, most);
-    if (seed % 16 == 1) {
-        knl_put(data, asked ^ (1u << (26 + seed / 16 % 6)), 4);
-        return bytes;
-    }
-    memcpy(room, data, bytes);
-    if (!take(room + 4, cfg_bytes, &cfg) ||
-        !take(room + 4 + cfg_bytes, bytes - 4 - cfg_bytes, &weight) || !cfg.count || !weight.count)
-        return LLVMFuzzerMutate(data, bytes, most);
-    item = seed / 64 % 8 == 0 ? &weight.items[seed / 512 % weight.count]
-                              : &cfg.items[seed / 512 % cfg.count];
-#ifndef LOADER
-    if (seed / 32 % 2 && find(&cfg, "code")) /* what the loader lets through, more often than not */
-        item = find(&cfg, "code");
-#endif
-    if (seed % 4 == 2 && item->bytes >= 4) { /* a word more or less, or a bit of it */
-        uint8_t *word = item->data + seed / 4096 * (size_t)4 % (item->bytes - 3);
-        uint32_t value = knl_u32(word), bit = seed / 8 % 32;
-        knl_put(word, seed % 8 < 4 ? value ^ (1u << bit) : value + (bit % 2 ? 1 : UINT32_MAX), 4);
-    } else {
-        size_t limit = item->bytes + 64 < MOST ? item->bytes + 64 : MOST;
-        memcpy(changed, item->data, item->bytes);
-        item->bytes = LLVMFuzzerMutate(changed, item->bytes, limit);
-        item->data = changed;
-    }
-    first = most < 4 ? 0 : put(&cfg, data + 4, most - 4);
-    second = first ? put(&weight, data + 4 + first, most - 4 - first) : 0;
-    if (!second)
-        return bytes;
-    knl_put(data, (asked & ~(uint32_t)CFG_BYTES) | (uint32_t)first, 4);
-    return 4 + first + second;
 }
 #endif

@@ -1,5 +1,5 @@
 """Inputs that the runtime's fuzz target starts from: small programs of all instructions, every
-operator's samples at every level, blocks of zeros, what the host runs.
+operator's samples at every level, recurrent layers, blocks of zeros, what the host runs.
 
 ``python tests/runtime_seeds.py FOLDER`` writes them; ``--keep FOLDER`` makes what a fuzzer found
 there the corpus of ``test_runtime_corpus.py``.
@@ -10,11 +10,16 @@ from __future__ import annotations
 import lzma
 import struct
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from conformance_checks import artificial, build, multiplies_wide
+import knightlite
+from conformance_checks import ORIGIN, artificial, build, multiplies_wide
+from knightlite import dtypes
+from knightlite.compiler import compile_graph
 from knightlite.container import (
     CFG_MAGIC,
     WEIGHT_MAGIC,
@@ -24,9 +29,12 @@ from knightlite.container import (
     write_sections,
 )
 from knightlite.errors import CapacityError, UnsupportedError
+from knightlite.frontend import load_quantized
 from knightlite.ops import ALL_OPS
-from program_faults import PROGRAMS, SMALL
+from program_faults import CHIP_FILE, MORE_PROGRAMS, PROGRAMS, SMALL
+from test_recurrent import recurrent
 from test_runtime import random_program, sound
+from test_runtime_layers import CASES, graph, middle
 from test_sparse import layer, pruned
 
 LEVELS = (0, 1, 2)
@@ -57,24 +65,56 @@ def seeds() -> Iterator[bytes]:
     for seed in (*range(12), *WITH_LINES):
         yield case(random_program(seed)[0])
     yield from samples()
+    yield from between()
+    yield from unrolled()
+    yield from outside()
     for kept in (0.2, 0.7):
-        graph = pruned(layer(24), (8, 16), kept)
-        yield case(build(graph, ROOMY, sparse=True).program)
+        sparse = pruned(layer(24), (8, 16), kept)
+        yield case(build(sparse, ROOMY, sparse=True).program)
 
 
 def samples() -> Iterator[bytes]:
     """Every operator's first samples; general layers too."""
     for op in ALL_OPS:
-        for number, graph in enumerate(op.samples()):
+        for number, sample in enumerate(op.samples()):
             level = LEVELS[number % len(LEVELS)]
-            if multiplies_wide(graph) and 16 not in ROOMY.chip.bit_widths:
+            if multiplies_wide(sample) and 16 not in ROOMY.chip.bit_widths:
                 continue
             try:
-                data = case(build(graph, ROOMY, level).program)
+                data = case(build(sample, ROOMY, level).program)
             except (CapacityError, UnsupportedError):
                 continue
             if len(data) <= MOST_BYTES:
                 yield data
+
+
+def between() -> Iterator[bytes]:
+    """All that the host computes between segments: each operator by itself, and layers in a row."""
+    for number, (operators, makes) in enumerate(CASES.values()):
+        dtype = (dtypes.S8, dtypes.S16)[number % 2]
+        program = build(graph(*operators, makes=makes, dtype=dtype), ROOMY, LEVELS[number % 3])
+        yield case(program.program)
+    yield case(middle())
+
+
+def unrolled() -> Iterator[bytes]:
+    """Recurrent layers, of 8 bits with states of 16, and of 16."""
+    for kind, bits in (("LSTM", 8), ("GRU", 16)):
+        net, (output, *_) = recurrent(kind, steps=2, inputs=3, hidden=2)
+        with TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            path = net.save(Path(folder), output)
+            made = knightlite.quantize(path, effort="low", iteration=2, bit_width=bits)
+        graph = load_quantized(Path("recurrent_quantize.onnx"), made.onnx)
+        yield case(build(graph, ROOMY, 1).program)
+
+
+def outside() -> Iterator[bytes]:
+    """Inputs and outputs in memories of their own; with layers of the host's and without."""
+    for make in (PROGRAMS["heads"], MORE_PROGRAMS["middle"]):
+        for apart in (("inputs", "outputs"), ("outputs",)):
+            made = compile_graph(make(), SMALL, CHIP_FILE, ORIGIN, apart=apart)
+            yield case(made.program)
 
 
 def write_seeds(folder: Path) -> None:

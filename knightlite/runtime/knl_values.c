@@ -22,7 +22,7 @@ size_t knl_value_bytes(uint32_t type) {
 /* A value as its record has it: type UINT32_MAX where it is not known, or too large. */
 static knl_value described(const knl_network *net, const knl_host_operand *operand) {
     knl_value found;
-    uint64_t count = 1, turns = 1; /* of loops over some axes: an axis of none ends no outer one */
+    uint64_t count = 1, turns = 1; /* over some of the axes, where another has none */
     uint32_t axis;
     memset(&found, 0, sizeof found);
     found.type = operand->type;
