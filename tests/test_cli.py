@@ -237,6 +237,8 @@ def test_the_chip_of_quant_is_that_of_compile(here: Path, capsys: Capture) -> No
         f"{STEM}.onnx was quantized for TX5112CV201 and is taken for TX5105C: types and scales are "
         "the same for every chip, limits and cycles are TX5105C's."
     ) in err
+    again = "quant -m digits.onnx -d calib --recipe digits -i 10 --effort low"
+    assert f"; `knightlite --chip TX5105C {again}` weighs them anew." in err
     out, _ = output(capsys, "profile", "--json")
     timed = json.loads(out)
     same = ("latency_ms", "frames_per_second", "certainty", "host_ms", "with_host")
@@ -262,6 +264,8 @@ def test_quant_can_run_a_quantized_model(here: Path, capsys: Capture) -> None:
     before = snapshot(here)
     out, err = output(capsys, "quant", "-m", f"{STEM}.onnx", *data)
     assert out == "metric, quantized model: 100.0000\n"
+    assert err.endswith("\nInfer complete\n")
+    assert "Quant complete" not in err
     assert "data: 10 pictures of calib with recipe digits" in err
     out, _ = output(capsys, "quant", "-m", "digits.pdmodel", *data)
     assert out == "metric, float model: 100.0000\n"

@@ -328,12 +328,29 @@ def test_the_ends_of_what_can_be(ends: dict[str, tuple[Any, Any]]) -> None:
 
 
 def test_arguments_are_named_as_pythons_own_are() -> None:
-    for arguments, said in (
-        ({"metod": "kl"}, r"^quantize\(\) got an unexpected keyword argument 'metod'$"),
-        ({"model": "x"}, r"^quantize\(\) multiple values for argument 'model'$"),
-    ):
-        with pytest.raises(TypeError, match=said):
-            knightlite.quantize("m.onnx", **arguments)  # type: ignore[arg-type]  # the point
+    with pytest.raises(TypeError, match=r"^quantize\(\) multiple values for argument 'model'$"):
+        knightlite.quantize("m.onnx", model="x")  # type: ignore[misc]  # the point
+
+
+@pytest.mark.parametrize(
+    ("function", "argument", "near"),
+    [
+        ("quantize", "metod", "method"),
+        ("quantize", "quantize_method", "method"),  # as the command has it
+        ("compile", "optgroup", "opt_group"),
+        ("infer", "dta", "data"),
+        ("evaluate", "dat", "data"),
+        ("explore", "chip_names", "chips"),
+    ],
+)
+def test_an_argument_that_there_is_not_leads_to_the_nearest(
+    function: str, argument: str, near: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        getattr(knightlite, function)("m.onnx", **{argument: 1})
+    assert caught.value.sentence == f"{function}() has no argument {argument}."
+    assert near in caught.value.hint
+    assert caught.value.hint.endswith(f"help(knightlite.{function}) lists them")
 
 
 def test_options_are_checked_once(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

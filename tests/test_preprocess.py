@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import struct
 import zlib
 from collections.abc import Callable
@@ -607,3 +608,14 @@ def test_pillow_says_nothing_of_what_is_refused(
         prepare_picture(path, parse_recipe(GOOD, "good"), (3, 4, 4))
     assert not caplog.records
     assert logging.getLogger("PIL").level == logging.NOTSET
+
+
+def test_a_recipe_is_called_in_one_place() -> None:
+    """What has no name of its own is "the recipe of ...", and not a recipe of that name."""
+    said = re.compile(r"recipe \{\w+\.name\}")
+    package = Path(__file__).parent.parent / "knightlite"
+    texts = {path: path.read_text(encoding="utf-8") for path in package.rglob("*.py")}
+    assert [path.name for path, text in texts.items() if said.search(text)] == ["recipe.py"]
+    stored = parse_recipe(GOOD, "the recipe of the quantized model")
+    assert stored.called == "the recipe of the quantized model"
+    assert parse_recipe(GOOD, "good").called == "recipe good"

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -365,6 +366,31 @@ def test_metrics_count(wire: Wire, frames: Array) -> None:
     after = [counted(line) for line in lines]
     assert [b - a for a, b in zip(before, after, strict=True)] == [1, 1, 2, 2]
     assert counted("knightlite_pending_requests") == 0
+
+
+def test_odd_numbers_are_logged_and_not_of_every_request(
+    cfg: Path, frames: Array, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a Session warns of them; what a request sent is not in it, and answers are the same."""
+    clock = [100.0]
+    told = SimpleNamespace(monotonic=lambda: clock[0])
+    monkeypatch.setattr("knightlite.serving.served.time", told)
+    network = Served(Source(NET, cfg), "numpy", 1, FRAMES)
+
+    def run(values: Array) -> list[str]:
+        caplog.clear()
+        network.run(Request("", {"x": values}, None, False))
+        return [record.getMessage() for record in caplog.records]
+
+    with pytest.warns(UserWarning, match="beyond") as warned:
+        knightlite.Session(cfg).run(None, {"x": 100 * frames})
+    said = [f"{NET}: {item.message}" for item in warned]
+    assert "beyond" in said[0]
+    assert run(frames / 4) == []
+    assert run(100 * frames) == said
+    for later, wanted in ((59.0, []), (1.5, said), (1.0, [])):
+        clock[0] += later
+        assert run(100 * frames) == wanted
 
 
 # ------------------------------------------------------------------ too many, too slow, ending

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,6 +14,7 @@ import numpy as np
 from knightlite import atomic_write, workspace
 from knightlite.api.chips.evidence import evidence_for
 from knightlite.api.chips.settings import chip_or_default
+from knightlite.api.models.calibration_pictures import quant_run
 from knightlite.api.models.compiled import CompiledModel
 from knightlite.api.models.finding import find_quantized
 from knightlite.api.models.notes import INPUT_LAYOUT, golden_metadata, notes_of, quantized_for
@@ -142,7 +143,7 @@ def compile_bytes(
     from knightlite.schedule import LEVELS, memory_peaks
 
     check(options)
-    target = _chip_for(options.chip, path, model, talk)
+    target = _chip_for(options.chip, path, options.directory, model, talk)
     family = chip_files.find(target)
     graph = load_quantized(path, model)
     whole = graph.inputs
@@ -295,7 +296,13 @@ def _figures(compiled: Compiled, cfg: bytes, weight: bytes) -> dict[str, Any]:
     }
 
 
-def _chip_for(asked: str | None, path: Path, data: bytes | None = None, talk: Talk = SILENT) -> str:
+def _chip_for(
+    asked: str | None,
+    path: Path,
+    directory: Path,
+    data: bytes | None = None,
+    talk: Talk = SILENT,
+) -> str:
     """The chip that is asked for, else the one quantized for, else the default one.
 
     What follows where the two are not one is said.
@@ -307,9 +314,22 @@ def _chip_for(asked: str | None, path: Path, data: bytes | None = None, talk: Ta
             f"{path.name} was quantized for {noted} and is taken for {chip}: types and scales are "
             f"the same for every chip, limits and cycles are {chip}'s. Only 16 bits within a "
             f"budget of cycles (--mix-budget, --effort high) were weighed by those of {noted}; "
-            f"`knightlite --chip {chip} quant` weighs them anew."
+            f"{_again(path, directory, chip)} weighs them anew."
         )
     return chip
+
+
+def _again(path: Path, directory: Path, chip: str) -> str:
+    """The quant command that left a file, for another chip; what it lacks where nobody knows."""
+    try:
+        space = workspace.open_workspace(directory)
+        run = quant_run(space, (workspace.sha256_of(path),))
+    except (KnightliteError, OSError):
+        run = None
+    if run is None:
+        return f"the quant command that made {path.name}, with --chip {chip},"
+    options = {**run.options, "chip": chip}
+    return f"`{workspace.command_of(replace(run, chip=chip, options=options))}`"
 
 
 def _same_chip(one: str, other: str) -> bool:
@@ -331,7 +351,7 @@ def explain(options: ExplainOptions, talk: Talk = SILENT) -> list[tuple[str, str
 
     path = _quantized_of(options, talk)
     node = options.node
-    family = chip_files.find(_chip_for(options.chip, path, talk=talk))
+    family = chip_files.find(_chip_for(options.chip, path, options.directory, talk=talk))
     graph = load_quantized(path)
     known = {item.name for item in graph.nodes}
     if node is not None and node not in known:

@@ -9,6 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from knightlite import atomic_write, workspace
+from knightlite.api.models.calibration_pictures import (
+    calibration_pictures,
+    met_again,
+    met_again_told,
+)
 from knightlite.api.models.notes import notes_of
 from knightlite.api.models.quant_folder import float_beside
 from knightlite.errors import UsageError
@@ -64,6 +69,7 @@ def diagnose(options: DiagnoseOptions, talk: Talk = SILENT) -> Diagnosis:
         graph = replace(graph, declared_inputs=notes.declared_inputs)
     work, recipe, other_recipe = _workload(options, graph, notes, talk)
     talk.say(f"data: {work.description}")
+    _say_of_calibration(options, record, work, talk)
     pictures = _count(work)
     with nullcontext() if source is None else open_metric(source) as metric:
         data = work if metric is None else room.MeasuredWorkload(work, metric, graph.outputs)
@@ -376,6 +382,22 @@ def _clock(notes: QuantizationNotes | None) -> Clock | None:
         return clock_of(notes.chip) if notes is not None and notes.chip else None
     except UsageError:
         return None
+
+
+def _say_of_calibration(
+    options: DiagnoseOptions, record: workspace.Record | None, work: Workload, talk: Talk
+) -> None:
+    """That pictures are those that the network was calibrated on, as they are unless others are."""
+    from knightlite.quantize.data import PictureFolder
+
+    if record is None or not isinstance(work, PictureFolder):
+        return
+    space = workspace.open_workspace(options.directory)
+    pictures = [sample.path for sample in work.samples]
+    count = met_again(calibration_pictures(space, record), pictures)
+    told = met_again_told(count, len(pictures), Path(record.files["onnx"].path).name)
+    if told:
+        talk.say(told)
 
 
 def _workload(

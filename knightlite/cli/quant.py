@@ -46,6 +46,11 @@ distributions that lie away from zero (docs/quantization.md).
 """
 
 
+DONE = {  # of run modes that quantize nothing; Knight says of all that quant is complete
+    "convert": "Convert complete",
+    "infer": "Infer complete",
+    "compare": "Compare complete",
+}
 FEW = 10  # pictures: below, the interval is that of all of them
 
 TARGET = click.Argument(
@@ -68,7 +73,7 @@ def command(options: QuantizeOptions) -> None:
             talk.say(f"Quantized Model : {result.files['onnx']}")
         if result.loss_percent is not None:
             talk.say(loss_sentence(result))
-        talk.say("Quant complete")
+        talk.say(DONE.get(options.run_mode, "Quant complete"))
     if options.as_json:
         print_json(
             "quant",

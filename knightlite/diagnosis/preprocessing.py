@@ -437,7 +437,7 @@ def _known(channels: int) -> Iterator[Normalization]:
 
 def _from_recipe(recipe: Recipe) -> Normalization:
     return Normalization(
-        f"the normalisation of recipe {recipe.name}", recipe.divide_by, recipe.mean, recipe.std
+        f"the normalisation of {recipe.called}", recipe.divide_by, recipe.mean, recipe.std
     )
 
 

@@ -11,7 +11,7 @@ from functools import partial
 from inspect import Parameter, Signature
 from typing import Any, TypeVar
 
-from knightlite.errors import KnightliteError
+from knightlite.errors import KnightliteError, UsageError, suggestion
 from knightlite.options import Option, options_of
 from knightlite.public.wording import in_python, reword
 from knightlite.talk import Talk
@@ -42,6 +42,8 @@ def record_function(
         signature = signature_of(body, options)
 
         def called(*positional: Any, **named: Any) -> Result:
+            for key in named.keys() - signature.parameters.keys():
+                raise _unknown(name, key, signature, options)
             try:
                 bound = signature.bind(*positional, **named)
             except TypeError as error:
@@ -66,6 +68,20 @@ def record_function(
         return called
 
     return make
+
+
+def _unknown(
+    name: str, key: str, signature: Signature, options: Mapping[str, Option]
+) -> UsageError:
+    """The error for an argument that there is not; long names of options lead to theirs."""
+    flags = {
+        flag.strip("-").replace("-", "_"): item for item in options.values() for flag in item.flags
+    }
+    where = f"help(knightlite.{name}) lists them"
+    hint = suggestion(key, signature.parameters, where)
+    if key in flags:
+        hint = f"did you mean {flags[key].parameter}? {where}"
+    return UsageError(f"{name}() has no argument {key}.", hint)
 
 
 def signature_of(body: Callable[..., Any], options: Mapping[str, Option]) -> Signature:

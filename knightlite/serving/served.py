@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import queue
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,9 @@ from knightlite.errors import DataError, UsageError
 from knightlite.serving.protocol import Request, datatype
 
 Array = NDArray[Any]
+LOG = logging.getLogger("knightlite.serve")
+ORDER_LOOKS = 3  # requests whose numbers are looked at for their order, which costs more
+QUIET_S = 60.0  # in which nothing more is said of odd numbers: who sends them may send many
 VERSION = "1"
 PLATFORM = "knightlite"
 
@@ -46,6 +51,7 @@ class Served:
             self._idle.put(network)
         self._inputs, self._outputs = network.inputs(), network.outputs()
         self._has_recipe = network.meta.recipe is not None and len(self._inputs) == 1
+        self._looks, self._quiet_until = 0, 0.0
         self._ignored = {*network.meta.declared_inputs} - {item.name for item in self._inputs}
 
     def metadata(self) -> dict[str, Any]:
@@ -63,6 +69,17 @@ class Served:
         """Of one frame of all inputs as floats."""
         return sum(4 * int(np.prod(item.shape)) for item in self._inputs)
 
+    def odd(self, network: CompiledNetwork, feeds: Mapping[str, Array]) -> list[str]:
+        """What is odd about a feed, of one in :data:`QUIET_S` seconds at most."""
+        now = time.monotonic()
+        if now < self._quiet_until:
+            return []
+        self._looks += 1
+        found = network.remarks(feeds, self._looks <= ORDER_LOOKS)
+        if found:
+            self._quiet_until = now + QUIET_S
+        return found
+
     def run(self, request: Request) -> tuple[dict[str, Array], int]:
         """The outputs that a request wants, in its order, and how many frames they are of."""
         names = [item.name for item in self._outputs]
@@ -73,6 +90,8 @@ class Served:
                 name: self._fed(network, name, values) for name, values in request.feeds.items()
             }
             found = network.run(wanted, feeds)
+            for sentence in self.odd(network, feeds):
+                LOG.warning("%s: %s", self.name, sentence)
         finally:
             self._idle.put(network)
         frames = max(len(values) for values in feeds.values())

@@ -33,6 +33,7 @@ from knightlite.api.comparison.stage_files import (
     require_results_of,
     sample,
     sample_files,
+    sample_told,
 )
 from knightlite.api.models.binary import Binary, find_binary
 from knightlite.errors import UsageError, suggestion
@@ -157,6 +158,7 @@ def _pictures(
                 return  # sim left one frame
         return
     feeds = sample(files, graph)
+    talk.say(sample_told(options.directory, files, graph, feeds))
     values: dict[str, layer_values.Values] = {}
     if "float_onnx" in files:
         values[FLOAT] = layer_values.exact_values(files["float_onnx"], names)(feeds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,12 @@ from numpy.typing import NDArray
 
 from knightlite import workspace
 from knightlite.api.models.binary import Binary
+from knightlite.api.models.calibration_pictures import calibration_pictures, quant_run
+from knightlite.api.models.notes import notes_of
 from knightlite.api.models.quant_folder import float_beside, quantized_in
 from knightlite.api.models.stage_files import SAMPLES
 from knightlite.array_files import raw_values
-from knightlite.errors import DataError, UsageError, not_there
+from knightlite.errors import DataError, KnightliteError, UsageError, not_there
 from knightlite.file_names import file_names
 from knightlite.talk import Talk
 
@@ -85,6 +88,26 @@ def sample(files: Mapping[str, Path], graph: Graph) -> dict[str, Array]:
             )
         feeds[name] = values.reshape(shape)
     return feeds
+
+
+def sample_told(
+    directory: Path, files: Mapping[str, Path], graph: Graph, feeds: Mapping[str, Array]
+) -> str:
+    """Which frame is compared: its files, and the picture where it is known to be that."""
+    from knightlite.preprocess import parse_recipe, prepare_picture
+
+    listed = ", ".join(str(path) for path in sample_files(files, graph).values())
+    space = workspace.open_workspace(directory)
+    run = quant_run(space, (workspace.sha256_of(files["onnx"]),))
+    last = [] if run is None else calibration_pictures(space, run)[-1:]
+    notes = notes_of(files["onnx"])
+    if last and notes is not None and notes.recipe is not None and len(feeds) == 1:
+        (values,) = feeds.values()
+        recipe = parse_recipe(notes.recipe, "the stored recipe")
+        with suppress(KnightliteError, OSError):
+            if np.array_equal(prepare_picture(last[0], recipe, values.shape), values[0]):
+                return f"compared is one frame: {listed}, which is the picture {last[0]}."
+    return f"compared is one frame: {listed}, the last that quant was fed."
 
 
 def sample_files(files: Mapping[str, Path], graph: Graph) -> dict[str, Path]:

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from knightlite import workspace
 from knightlite.api.evaluation.engine import Bench, Job, Picture
+from knightlite.api.evaluation.forms import Source
+from knightlite.api.models.calibration_pictures import (
+    calibration_pictures,
+    met_again,
+    met_again_told,
+    quant_run,
+)
 from knightlite.api.simulation.fed import Range, looked_at, remark
 from knightlite.api.simulation.order import order_remark
 from knightlite.errors import KnightliteError
@@ -44,3 +53,19 @@ def warn_of_odd_input(
     for sentence in found:
         talk.warn(sentence)
     return found
+
+
+def warn_of_calibration(
+    sources: Sequence[Source], pictures: Sequence[Picture], directory: Path, talk: Talk
+) -> tuple[str, ...]:
+    """That pictures are those that a quantized form was calibrated on, by the manifest."""
+    space = workspace.open_workspace(directory)
+    run = quant_run(space, (item.made_from or item.sha256 for item in sources))
+    if run is None or any(picture.frame is not None for picture in pictures):
+        return ()
+    known = calibration_pictures(space, run)
+    count = met_again(known, (picture.path for picture in pictures))
+    told = met_again_told(count, len(pictures), Path(run.files["onnx"].path).name)
+    if told:
+        talk.warn(told)
+    return (told,) if told else ()

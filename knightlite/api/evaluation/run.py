@@ -14,7 +14,7 @@ from knightlite.api.evaluation import state as evaluate_state
 from knightlite.api.evaluation.at_chance import warn_of_chance, warn_of_strangers
 from knightlite.api.evaluation.engine import Job, Picture, open_bench, tallies
 from knightlite.api.evaluation.forms import CHIP, Form, Source, source_of
-from knightlite.api.evaluation.odd_input import warn_of_odd_input
+from knightlite.api.evaluation.odd_input import warn_of_calibration, warn_of_odd_input
 from knightlite.api.evaluation.state import Question, State, digest
 from knightlite.api.evaluation.stored_frames import FRAMES_HINT, classes_of, digest_of, holds_frames
 from knightlite.api.models.notes import notes_of
@@ -127,6 +127,7 @@ def _evaluated(
         )
     question = _question(job, options, pictures)
     remarks = warn_of_odd_input(job, mine, calibrated, talk)
+    remarks += warn_of_calibration(sources, pictures, options.directory, talk)
     stamp = digest([_stamp(picture) for picture in mine])
     state = State(question, options.shard, stamp, len(mine), empty_tally(len(sources)))
     state = _resumed(state, options.state, talk)

@@ -82,7 +82,7 @@ def workload(
                 f"pictures feed one input, but the model has {len(inputs)}.", "use a user script"
             )
         if forms[0].dtype is not None and recipe.normalizes:
-            talk.say(f"the network normalizes its input itself, not recipe {recipe.name}")
+            talk.say(f"the network normalizes its input itself, not {recipe.called}")
             recipe = recipe.raw()
         folder = PictureFolder(
             Path(options.data),
@@ -104,6 +104,9 @@ def workload(
     return without_data(graph, inputs, options.calls, options.batch_size), None
 
 
+KEPT_RECIPE = "the recipe of the quantized model"
+
+
 def _recipe(options: QuantizeOptions, stored: str | None, talk: Talk) -> Recipe:
     """The recipe that is named, or the one that a quantized model keeps."""
     from knightlite.preprocess import list_recipes, load_recipe, parse_recipe
@@ -111,8 +114,8 @@ def _recipe(options: QuantizeOptions, stored: str | None, talk: Talk) -> Recipe:
     if options.recipe is not None:
         return load_recipe(options.recipe)
     if stored is not None:
-        talk.say("the pictures go through the recipe of the quantized model.")
-        return parse_recipe(stored, "the recipe of the quantized model")
+        talk.say(f"the pictures go through {KEPT_RECIPE}.")
+        return parse_recipe(stored, KEPT_RECIPE)
     raise UsageError(
         f"the pictures of {options.data} need a recipe that prepares them.",
         f"--recipe with one of {', '.join(list_recipes())}, or a recipe file of your own",

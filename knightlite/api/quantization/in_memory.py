@@ -345,7 +345,7 @@ def _with_sizes(options: QuantizeOptions, error: OpenShapeError) -> str:
     if len(size) != 2 or isinstance(channels, str):
         return ""
     command = command_line("quant", options, input_shapes=((1, channels, *size),))
-    return f"recipe {recipe.name} makes pictures of {size[0]} x {size[1]}: `{command}`"
+    return f"{recipe.called} makes pictures of {size[0]} x {size[1]}: `{command}`"
 
 
 def float_onnx(graph: Graph) -> bytes:

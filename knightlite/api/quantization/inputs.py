@@ -48,7 +48,7 @@ def input_forms(options: QuantizeOptions, graph: Graph) -> tuple[InputForm, ...]
     if moved is not None and moved.normalizes:
         if forms[0].mean:
             raise UsageError(
-                f"both --mean/--std and recipe {moved.name} normalize the pictures.",
+                f"both --mean/--std and {moved.called} normalize the pictures.",
                 "take a recipe with divide_by 1, mean 0 and std 1; or leave --mean and --std out: "
                 "-qid uint8 moves the recipe's into the network",
             )
