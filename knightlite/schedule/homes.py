@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, reduce
+from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
+
 from knightlite.allocate import is_hosted, is_placed
+from knightlite.isa import Instruction, Space
+from knightlite.isa.alike import Alike, Extents
 from knightlite.lower import Placement, Range
 from knightlite.schedule.blocks import ScheduledStep
+from knightlite.schedule.layers import overlap
 from knightlite.schedule.network import Network
 from knightlite.schedule.scheduled import Timed
 from knightlite.schedule.tasks import Places, Stream
@@ -30,17 +37,25 @@ class _Written(NamedTuple):
     """What a layer computes in a band: its step that shows the block, and when it writes there."""
 
     step: ScheduledStep
+    tiles: dict[Range, Range]  # rows: the first and the last instruction that writes there
     first: int
     ready: int
 
 
-def pieces(network: Network, timed: Timed, places: Places) -> Mapping[str, tuple[Piece, ...]]:
-    """The pieces of every tensor that is not in DDR; Scattered where rows are never together."""
+def pieces(
+    network: Network, timed: Timed, places: Places, code: Sequence[Instruction]
+) -> Mapping[str, tuple[Piece, ...]]:
+    """The pieces of every tensor that is not in DDR; Scattered where rows are never together.
+
+    ``code``: the program, whose loads may come early into rows that are read, while others of the
+    same tensor are still computed.
+    """
     written, moved = _written(timed), _moved(timed)
     stored = {step.layer for step in timed.laid.steps if step.stores or step.alone}
     makers: dict[str, tuple[int, ...]] = {name: () for name in network.graph.inputs}
     executed = {layer.node.output: layer.index for layer in network.layers}
     found: dict[str, tuple[Piece, ...]] = {}
+    overwritten = _overwritten(network, code)
     for node in network.graph.nodes:
         name = node.output
         if is_placed(node):  # its bytes are those of its inputs, or among them
@@ -50,8 +65,50 @@ def pieces(network: Network, timed: Timed, places: Places) -> Mapping[str, tuple
             makers[name] = () if is_hosted(node) else (executed[name],)
         if name in network.parts and makers[name] and not stored.issuperset(makers[name]):
             groups = [written[index] for index in makers[name]]
-            found[name] = tuple(_pieces(network, places, name, groups, moved))
+            found[name] = tuple(_pieces(network, places, name, groups, moved, overwritten))
     return found
+
+
+def _by_rows(
+    written: Sequence[_Written], height: int, placed: Callable[[Range], Placement]
+) -> list[Piece]:
+    """The rows of a block by when the last of their elements is there."""
+    tiles = [tile for item in written for tile in item.tiles.items()]
+    found = []
+    for rows in pairwise(sorted({0, height, *(end for tile, _ in tiles for end in tile)})):
+        lives = [life for tile, life in tiles if overlap(tile, rows)]
+        found.append(Piece(rows, placed(rows), *reduce(_together, lives)))
+    return found
+
+
+def _overwritten(
+    network: Network, code: Sequence[Instruction]
+) -> Callable[[str, Piece, int], bool]:
+    """Whether rows of a buffer, which are complete, are lost by a later instruction.
+
+    That is when a layer that is none of the buffer's makers writes there.
+    """
+
+    @cache
+    def writes() -> Extents:
+        found = Alike(code).extents().of(Space.FSPM, 0, len(code))
+        return Extents(*(column[found.write] for column in found))
+
+    makers: dict[str, set[int]] = {}
+    for layer in network.layers:
+        makers.setdefault(layer.y.buffer, set()).add(layer.index)
+
+    def asked(buffer: str, piece: Piece, until: int) -> bool:
+        if piece.ready == until:
+            return False
+        every, (address, row_stride, _) = writes(), piece.place
+        end = address + (piece.rows[1] - piece.rows[0]) * row_stride
+        low, high = np.searchsorted(every.number, (piece.ready, until), side="right")
+        here = (every.first[low:high] < end) & (every.last[low:high] > address)
+        layers = {code[number].layer for number in every.number[low:high][here].tolist()}
+        return not layers <= makers.get(buffer, set())
+
+    return asked
 
 
 def _written(timed: Timed) -> dict[int, list[_Written]]:
@@ -64,9 +121,16 @@ def _written(timed: Timed) -> dict[int, list[_Written]]:
             if not step.tile.last:
                 continue
             bands, at = found.setdefault(step.layer, {}), position[number]
-            known = bands.get(step.band, _Written(step, at, at))
-            bands[step.band] = _Written(step, min(known.first, at), max(known.ready, at))
+            known = bands.get(step.band, _Written(step, {}, at, at))
+            lives = known.tiles.get(step.tile.rows, (at, at))
+            known.tiles[step.tile.rows] = _together(lives, (at, at))
+            lives = _together((known.first, known.ready), (at, at))
+            bands[step.band] = _Written(step, known.tiles, *lives)
     return {layer: list(bands.values()) for layer, bands in found.items()}
+
+
+def _together(one: Range, other: Range) -> Range:
+    return min(one[0], other[0]), max(one[1], other[1])
 
 
 def _moved(timed: Timed) -> dict[int, Range]:
@@ -90,6 +154,7 @@ def _pieces(
     name: str,
     groups: Sequence[Sequence[_Written]],
     moved: Mapping[int, Range],
+    overwritten: Callable[[str, Piece, int], bool],
 ) -> Iterable[Piece]:
     """The rows of a tensor that several layers write, band by band."""
     part = network.parts[name]
@@ -102,9 +167,18 @@ def _pieces(
         if block.key.kind != "whole" and not single:
             raise Scattered(name)
         every = [item for group in groups for item in group]
-        place = places.placement(block, part, (0, height), channels)
-        first, ready = min(item.first for item in every), max(item.ready for item in every)
-        yield Piece((0, height), place, first, ready)
+        whole = Piece(
+            (0, height),
+            places.placement(block, part, (0, height), channels),
+            min(item.first for item in every),
+            max(item.ready for item in every),
+        )
+        found = _by_rows(every, height, lambda rows: places.placement(block, part, rows, channels))
+        if not any(overwritten(part.buffer, item, whole.ready) for item in found):
+            found = [whole]
+        elif not part.plain:
+            raise Scattered(name)
+        yield from found
         return
     done = 0
     bands = sorted({item.step.band for group in groups for item in group})

@@ -240,7 +240,8 @@ class _Planner:
         assert final is not None
         final = as_it_runs(final, network)
         where = Places(network, laid.addresses, locations)
-        code, found = tuple(final.code()), pieces(network, final, where)
+        code = tuple(final.code())
+        found = pieces(network, final, where, code)
         order = Order(code, found, decisions, laid, network, self.tried)
         layers = _layer_plans(network, laid, final, constants)
         return Plan(
