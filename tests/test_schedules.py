@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,12 @@ from knightlite.api.models.search_file import budget_from, saved_search
 from knightlite.chip import Chip
 from knightlite.chip_files import find
 from knightlite.compiler import compile_graph, plan_graph
+from knightlite.dtypes import S8
 from knightlite.errors import CapacityError, FormatError, UnsupportedError
 from knightlite.ir import Graph
-from knightlite.schedule import LEVELS, Budget, Region
+from knightlite.isa import Load, Space
+from knightlite.lower import Placement
+from knightlite.schedule import LEVELS, Budget, Region, homes
 from knightlite.schedule.network import network_of
 from knightlite.schedule.regions import band_rows
 from knightlite.sim import simulate_time
@@ -150,6 +154,69 @@ def test_random_networks_are_exact(graph: Graph, chip: Chip) -> None:
         found = exact(graph, chip, level)
         assert found["cycles"] == found["estimate"]
         assert found["cycles"] <= plain["cycles"]
+
+
+def tiled() -> Graph:
+    """Values repeated along channels, which scale what they were made of."""
+    net = QuantizedNet()
+    f = net.conv(net.input("x", 8, 16, 8), "f", 8)
+    q, v = net.conv(f, "q", 8), net.conv(f, "v", 8)
+    several = net.concat("several", *[net.conv(q, "r", 2)] * 4)
+    scaled = net.node("Mul", (q, several), "scaled", S8, 0.05)
+    return net.build(net.add(net.add(scaled, v, "z"), f, "y"))
+
+
+@pytest.mark.parametrize("fspm", [1 << 12, 3 << 12, 1 << 16])
+def test_rows_are_shown_when_they_are_complete(fspm: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were they lost right behind that, each would still be seen whole."""
+    chip = replace(SMALL, fspm_bytes=fspm, wspm_bytes=4096, mspm_bytes=4096)
+    known = exact(tiled(), chip, 1)
+    monkeypatch.setattr(homes, "_overwritten", lambda network, code: lambda *asked: True)
+    assert exact(tiled(), chip, 1) == known
+    tensors = build(tiled(), artificial(chip), 1).program.meta.tensors
+    apart = [item for item in tensors if len({piece.ready for piece in item.pieces}) > 1]
+    assert apart
+    for item in apart:
+        rows = [(piece.row, piece.row + piece.rows) for piece in item.pieces]
+        assert [first for first, _ in rows] == [0, *(last for _, last in rows[:-1])]
+        assert rows[-1][1] == item.shape[2]
+
+
+@pytest.mark.parametrize(
+    ("layer", "at", "address", "lost"),
+    [
+        (1, 2, 64, True),  # by another layer, into these rows, before the last of the others
+        (0, 2, 64, False),  # by the maker
+        (1, 1, 64, False),  # with the rows themselves
+        (1, 3, 64, True),  # with the last of the others
+        (1, 4, 64, False),  # behind it
+        (1, 2, 56, False),  # in front of these rows
+        (1, 2, 57, True),  # with the last byte
+        (1, 2, 95, True),  # on the last byte
+        (1, 2, 96, False),  # behind these rows
+    ],
+)
+def test_rows_are_lost_where_another_layer_writes(
+    layer: int, at: int, address: int, lost: bool
+) -> None:
+    def load(layer: int, place: int, space: Space = Space.FSPM) -> Load:
+        return Load(
+            layer=layer, wait=0, signal=0, ddr_address=0, ddr_row_stride=8, ddr_column_stride=8,
+            local_address=place, local_row_stride=8, local_column_stride=8, rows=1, columns=1,
+            run_bytes=8, space=space,
+        )  # fmt: skip
+
+    code = [load(9, 4096) for _ in range(5)]
+    code[at] = load(layer, address)
+    made = SimpleNamespace(index=0, y=SimpleNamespace(buffer="b"))
+    other = SimpleNamespace(index=1, y=SimpleNamespace(buffer="c"))
+    network: Any = SimpleNamespace(layers=[made, other])
+    rows = homes.Piece((2, 4), Placement(64, 16, 4), 0, 1)
+    asked = homes._overwritten(network, code)
+    assert asked("b", rows, 3) == lost
+    assert not asked("b", rows, 1)
+    code[at] = load(layer, address, Space.WSPM)
+    assert not homes._overwritten(network, code)("b", rows, 3)
 
 
 @pytest.mark.parametrize("kept", [False, True])
