@@ -185,15 +185,17 @@ def test_rows_are_shown_when_they_are_complete(fspm: int, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("layer", "at", "address", "lost"),
     [
-        (1, 2, 64, True),  # by another layer, into these rows, before the last of the others
-        (0, 2, 64, False),  # by the maker
-        (1, 1, 64, False),  # with the rows themselves
-        (1, 3, 64, True),  # with the last of the others
-        (1, 4, 64, False),  # behind it
-        (1, 2, 56, False),  # in front of these rows
-        (1, 2, 57, True),  # with the last byte
-        (1, 2, 95, True),  # on the last byte
-        (1, 2, 96, False),  # behind these rows
+        (1, 2, 64, True),  # by another layer, into what is written, before all of it is
+        (0, 2, 64, False),  # by a maker
+        (2, 2, 64, False),  # by the maker of another part of the buffer
+        (1, 0, 64, False),  # before it is written
+        (1, 3, 64, True),  # right before the last
+        (1, 5, 64, False),  # behind the last
+        (1, 2, 56, False),  # in front of it
+        (1, 2, 57, True),  # on its first byte
+        (1, 2, 71, True),  # on its last byte
+        (1, 2, 72, False),  # behind it
+        (1, 2, 80, False),  # what is written later
     ],
 )
 def test_rows_are_lost_where_another_layer_writes(
@@ -206,17 +208,17 @@ def test_rows_are_lost_where_another_layer_writes(
             run_bytes=8, space=space,
         )  # fmt: skip
 
-    code = [load(9, 4096) for _ in range(5)]
-    code[at] = load(layer, address)
-    made = SimpleNamespace(index=0, y=SimpleNamespace(buffer="b"))
-    other = SimpleNamespace(index=1, y=SimpleNamespace(buffer="c"))
-    network: Any = SimpleNamespace(layers=[made, other])
-    rows = homes.Piece((2, 4), Placement(64, 16, 4), 0, 1)
-    asked = homes._overwritten(network, code)
-    assert asked("b", rows, 3) == lost
-    assert not asked("b", rows, 1)
-    code[at] = load(layer, address, Space.WSPM)
-    assert not homes._overwritten(network, code)("b", rows, 3)
+    def asked(other: Load) -> bool:
+        code = [load(9, 4096), load(0, 64), load(9, 4096), load(9, 4096), load(0, 80)]
+        code.insert(at, other)
+        first, ready = (n for n, item in enumerate(code) if item.layer == 0 and item is not other)
+        parts = [SimpleNamespace(index=n, y=SimpleNamespace(buffer="bcb"[n])) for n in range(3)]
+        network: Any = SimpleNamespace(layers=parts)
+        piece = homes.Piece((0, 2), Placement(64, 16, 4), first, ready)
+        return homes._overwritten(network, code)("b", {0}, piece)
+
+    assert asked(load(layer, address)) == lost
+    assert not asked(load(layer, address, Space.WSPM))
 
 
 @pytest.mark.parametrize("kept", [False, True])

@@ -40,7 +40,14 @@ class Extents(NamedTuple):
     def of(self, space: Space, begin: int, end: int) -> Extents:
         """Those of instructions [begin, end) in one memory."""
         asked = (self.space == space) & (begin <= self.number) & (self.number < end)
-        return Extents(*(column[asked] for column in self))
+        return self.where(asked)
+
+    def where(self, asked: NDArray[np.bool_]) -> Extents:
+        """Those of which [access] ``asked`` is true."""
+        return Extents(
+            self.number[asked], self.space[asked], self.first[asked], self.last[asked],
+            self.write[asked],
+        )  # fmt: skip
 
 
 class Alike:

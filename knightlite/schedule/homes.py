@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache, reduce
 from itertools import pairwise
 from typing import NamedTuple
@@ -83,30 +83,37 @@ def _by_rows(
 
 def _overwritten(
     network: Network, code: Sequence[Instruction]
-) -> Callable[[str, Piece, int], bool]:
-    """Whether rows of a buffer, which are complete, are lost by a later instruction.
+) -> Callable[[str, Collection[int], Piece], bool]:
+    """Whether of a piece of a buffer, which some layers write, a part is lost before all is there.
 
-    That is when a layer that is none of the buffer's makers writes there.
+    That is when a layer that is none of the buffer's makers writes over what these have written.
     """
 
     @cache
     def writes() -> Extents:
         found = Alike(code).extents().of(Space.FSPM, 0, len(code))
-        return Extents(*(column[found.write] for column in found))
+        return found.where(found.write)
 
     makers: dict[str, set[int]] = {}
     for layer in network.layers:
         makers.setdefault(layer.y.buffer, set()).add(layer.index)
+    layer_of = np.array([item.layer for item in code], np.int64)
 
-    def asked(buffer: str, piece: Piece, until: int) -> bool:
-        if piece.ready == until:
-            return False
+    def asked(buffer: str, layers: Collection[int], piece: Piece) -> bool:
         every, (address, row_stride, _) = writes(), piece.place
         end = address + (piece.rows[1] - piece.rows[0]) * row_stride
-        low, high = np.searchsorted(every.number, (piece.ready, until), side="right")
-        here = (every.first[low:high] < end) & (every.last[low:high] > address)
-        layers = {code[number].layer for number in every.number[low:high][here].tolist()}
-        return not layers <= makers.get(buffer, set())
+        low = int(np.searchsorted(every.number, piece.first))
+        high = int(np.searchsorted(every.number, piece.ready, side="right"))
+        first, last = every.first[low:high], every.last[low:high]
+        here = np.flatnonzero((first < end) & (last > address))
+        who = layer_of[every.number[low:high]]
+        mine = here[np.isin(who[here], list(layers))]
+        others = here[~np.isin(who[here], list(makers.get(buffer, ())))]
+        return any(
+            bool(np.any((first[before] < last[at]) & (last[before] > first[at])))
+            for at in others.tolist()
+            for before in (mine[mine < at],)
+        )
 
     return asked
 
@@ -154,7 +161,7 @@ def _pieces(
     name: str,
     groups: Sequence[Sequence[_Written]],
     moved: Mapping[int, Range],
-    overwritten: Callable[[str, Piece, int], bool],
+    overwritten: Callable[[str, Collection[int], Piece], bool],
 ) -> Iterable[Piece]:
     """The rows of a tensor that several layers write, band by band."""
     part = network.parts[name]
@@ -173,12 +180,14 @@ def _pieces(
             min(item.first for item in every),
             max(item.ready for item in every),
         )
-        found = _by_rows(every, height, lambda rows: places.placement(block, part, rows, channels))
-        if not any(overwritten(part.buffer, item, whole.ready) for item in found):
-            found = [whole]
-        elif not part.plain:
+        if not overwritten(part.buffer, {item.step.layer for item in every}, whole):
+            yield whole
+            return
+        if not part.plain:
             raise Scattered(name)
-        yield from found
+        yield from _by_rows(
+            every, height, lambda rows: places.placement(block, part, rows, channels)
+        )
         return
     done = 0
     bands = sorted({item.step.band for group in groups for item in group})
