@@ -216,7 +216,10 @@ BECOMES = {
     "MatMul": "Conv; of two features: MatMul",
     "ReduceLogSum": "as ReduceSum, Table",
     "ReduceLogSumExp": "Table, as ReduceSum, Table",
-    "Expand": "nothing where its readers broadcast, else Concat of the tensor with itself",
+    **dict.fromkeys(
+        ("Expand", "Tile"),
+        "nothing where its readers broadcast, else Concat of the tensor with itself",
+    ),
     "Gather": "by constants: Slices and a Concat",
     "GatherElements": "by constants, alike along all axes but its own: as Gather",
     **dict.fromkeys(norms.NORMS, "means, squares and the table of the root; see above"),
@@ -258,8 +261,6 @@ def _becomes(kind: str) -> str:
         return (
             "SwapPixels, SwapChannels; between two Reshapes a shuffle, DepthToSpace, SpaceToDepth"
         )
-    if kind == "Tile":
-        return "Concat of the tensor with itself"
     if kind in VIEWS:
         return "a view: no work; at an output, on the host"
     if kind in SAME:

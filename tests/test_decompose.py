@@ -177,6 +177,32 @@ def test_normalization_as_exporters_write_it(tmp_path: Path, flat: bool) -> None
     assert (found.operators["Expand"].total, found.operators["Expand"].supported) == (1, 1)
 
 
+@pytest.mark.parametrize("tokens", [False, True])
+def test_a_tile_of_one_that_its_reader_broadcasts(tmp_path: Path, tokens: bool) -> None:
+    """A query for all tokens, repeated for each: the product broadcasts by itself."""
+    net = start()
+    x = net.conv("x", "c", (6, 4, 1, 1))
+    if tokens:
+        net.node("Reshape", ["c", net.weight("flat", np.array([1, 6, 63]))], "f")
+        x = net.node("Transpose", ["f"], "t", perm=[0, 2, 1])
+    net.node("ReduceMean", [x], "m", axes=[1], keepdims=1)
+    counts = [1, 63, 1] if tokens else [1, 6, 1, 1]
+    net.node("Tile", ["m", net.weight("counts", np.array(counts))], "e")
+    net.node("Mul", ["e", x], "p")
+    if tokens:
+        net.node("Transpose", ["p"], "q", perm=[0, 2, 1])
+        net.node("Reshape", ["q", net.weight("whole", np.array([1, 6, 9, 7]))], "y")
+    assert "Concat" not in survives(net, tmp_path, "y" if tokens else "p")
+
+
+def test_a_tile_of_several_is_a_concat(tmp_path: Path) -> None:
+    net = start()
+    net.conv("x", "c", (2, 4, 1, 1))
+    net.node("Tile", ["c", net.weight("counts", np.array([1, 2, 1, 1]))], "e")
+    net.node("Mul", ["e", "x"], "y")
+    assert survives(net, tmp_path, "y") == ["Conv", "Concat", "Mul"]
+
+
 def test_an_expand_that_does_something(tmp_path: Path) -> None:
     net = start()
     net.node("GlobalAveragePool", ["x"], "g")

@@ -1,4 +1,4 @@
-"""An Expand whose readers broadcast anyway is left out: ``x / Expand(norm)`` is ``x / norm``."""
+"""An Expand or Tile whose readers broadcast anyway is left out: ``x / Expand(n)`` is ``x / n``."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import numpy as np
 
 from knightlite.frontend.source import Shape, SourceModel, SourceNode
 
+REPEATING = ("Expand", "Tile")
 BROADCASTING = ("Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Mean")
 
 
 def leave_out(model: SourceModel) -> SourceModel:
-    """The model without the Expands of features that make no difference to their readers."""
+    """The model without the Expands and Tiles of features that make no difference to their readers."""
     sources = {
         node.outputs[0]: node.inputs[0]
         for node in model.nodes
-        if node.op_type == "Expand" and not node.domain and _is_idle(model, node)
+        if node.op_type in REPEATING and not node.domain and _is_idle(model, node)
     }
     nodes = [
         replace(node, inputs=tuple(sources.get(name, name) for name in node.inputs))
