@@ -17,6 +17,7 @@ import knightlite
 from knightlite import dtypes
 from knightlite.api.models import open_binary
 from knightlite.api.simulation.frames import frames_of
+from knightlite.cli.program import run
 from knightlite.errors import DataError, Finding, ModelError, UnsupportedError, UsageError
 from knightlite.frontend import load, survey
 from knightlite.inference import session
@@ -69,6 +70,26 @@ def test_integers_that_something_computes_with(tmp_path: Path) -> None:
         "x: Add Add_more computes with the uint8 of the network input x, which only a Cast to "
         "float32 may read. Hint: export the model in float32"
     )
+
+
+def test_rows_that_an_input_looks_up_are_the_programs(tmp_path: Path) -> None:
+    """What the hint makes begins behind the look-up, and runs."""
+    net = Net(17)
+    net.input("ids", (1, 5), TensorProto.INT64)
+    for name in ("words", "kinds"):
+        net.node("Gather", [net.random(f"{name}_table", (9, 8)), "ids"], name)
+    net.node("Add", ["words", "kinds"], "rows")
+    net.node("MatMul", ["rows", net.random("w", (8, 4))], "y")
+    path = net.save(tmp_path, "y")
+    with pytest.raises(UnsupportedError) as caught:
+        load(path)
+    made = "knightlite model_modifier -m MODEL --input-names words kinds"
+    assert f"Hint: look the rows up in your program: `{made}` writes a model" in str(
+        caught.value.findings[0]
+    )
+    words = made.replace("MODEL", str(path)).split()[1:]
+    assert run([*words, "--save-dir", str(tmp_path)]) == 0
+    assert load(tmp_path / "net_sub.onnx").inputs == ("words", "kinds")
 
 
 def test_other_integers_are_fed_as_real_numbers(tmp_path: Path) -> None:

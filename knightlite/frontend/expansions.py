@@ -13,7 +13,7 @@ BROADCASTING = ("Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Mean")
 
 
 def leave_out(model: SourceModel) -> SourceModel:
-    """The model without the Expands and Tiles of features that make no difference to their readers."""
+    """The model without the Expands and Tiles that make no difference to their readers."""
     sources = {
         node.outputs[0]: node.inputs[0]
         for node in model.nodes

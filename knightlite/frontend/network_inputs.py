@@ -54,7 +54,7 @@ def declare(state: Importer, name: str) -> None:
                 f"{reader.op_type} {reader.name} computes with the {kind} of the network input "
                 f"{name}, which only a Cast to float32 may read."
             )
-            state.findings.append(Finding(name, sentence, "export the model in float32"))
+            state.findings.append(Finding(name, sentence, _without(state, name)))
             return
     canonical = None if shape is None else _canonical(state, name, shape)
     if canonical is None and shape is not None and state.any_rank:
@@ -161,6 +161,21 @@ def _computes(state: Importer, name: str) -> SourceNode | None:
         elif node.op_type != "Cast" or node.attributes.get("to") not in FLOATS:
             return node
     return None
+
+
+def _without(state: Importer, name: str) -> str:
+    """What to do about whole numbers: rows that they look up are the program's to look up."""
+    readers = [node for node in state.model.nodes if name in node.inputs]
+    if not readers or any(
+        node.op_type != "Gather" or name != node.inputs[1] or name == node.inputs[0]
+        for node in readers
+    ):
+        return "export the model in float32"
+    rows = " ".join(node.outputs[0] for node in readers)
+    return (
+        f"look the rows up in your program: `knightlite model_modifier -m MODEL --input-names "
+        f"{rows}` writes a model that begins behind it"
+    )
 
 
 def other_types(model: SourceModel, graph: Graph) -> list[Finding]:
