@@ -20,9 +20,8 @@ from knightlite.api.exploration import Exploration
 from knightlite.chip import Chip
 from knightlite.container import Description, Interface
 from knightlite.container.plan import RECORDS
-from knightlite.frontend import norms
+from knightlite.frontend import norms, picks
 from knightlite.frontend.canonical import HANDLERS
-from knightlite.frontend.host import HOST
 from knightlite.frontend.split import SEVERAL_OUTPUTS
 from knightlite.frontend.views import SAME, VIEWS
 from knightlite.isa import FeatureInstruction, FieldLayout, Instruction, Transfer
@@ -207,6 +206,11 @@ def operator_table() -> str:
 
 UNROLLED = "step by step: Conv, Add, Tables, Muls, Adds"
 BECOMES = {
+    **dict.fromkeys(
+        picks.PICKS, "itself where real numbers follow; at the end of the network on the host"
+    ),
+    "LogSoftmax": "Max of halves, Sub, Table, Conv, Table, Sub; at the end of the network on the "
+    "host",
     "CumProd": "Slices, Muls and Concats, as many as the length has bits",
     "Div": "Mul by the inverse constant; by features: Table and Mul, with a warning",
     "GlobalMaxPool": "MaxPool",
@@ -235,6 +239,7 @@ BECOMES = {
     "ReduceSumSquare": "Table, then as ReduceSum",
     "Resize": "ResizeNearest or ResizeLinear; cubic or with antialias: two Convs",
     "RNN": UNROLLED,
+    "Softmax": "itself; at the end of the network on the host",
     "Sum": "Adds",
     "TensorScatter": "at constant places: Slices and a Concat",
     "Where": "by a constant condition, or one that features are compared for: Muls and an Add",
@@ -255,8 +260,6 @@ def onnx_table() -> str:
 def _becomes(kind: str) -> str:
     if kind in BECOMES:
         return BECOMES[kind]
-    if kind in HOST:
-        return "runs on the host, at the end of the network only"
     if kind == "Transpose":
         return (
             "SwapPixels, SwapChannels; between two Reshapes a shuffle, DepthToSpace, SpaceToDepth"

@@ -14,9 +14,9 @@ from onnx import helper
 
 from assembled import TINY
 from knightlite.deploy import arrays
-from knightlite.dtypes import U8
+from knightlite.dtypes import S8, S16, U8, DType
 from knightlite.frontend import any_axes, any_elementwise, any_products, axis_orders, user_layers
-from knightlite.ops import softmax
+from knightlite.ops import pick, softmax
 from knightlite.options import explore
 from knightlite.passes import two_moves
 from limit_rows import Rows, node
@@ -103,6 +103,20 @@ def grouped(count: int, deep: int = 8) -> object:
         patch.object(softmax, "depth", lambda view: deep),
     ):
         return softmax._check_channels(view)  # type: ignore[arg-type]
+
+
+def in_groups(count: int, deep: int = 8) -> object:
+    view = Made(tensor=lambda place: Made(shape=(1, 8, 1, 1)))
+    with (
+        patch.object(pick, "groups", lambda view: count),
+        patch.object(pick, "depth", lambda view: deep),
+    ):
+        return pick._check_groups(view)  # type: ignore[arg-type]
+
+
+def index_of(dtype: DType, scale: float, deep: int) -> object:
+    with patch.object(pick, "depth", lambda view: deep):
+        return pick._check_type(Made(output=Made(dtype=dtype), output_scale=scale))  # type: ignore[arg-type]
 
 
 def assumed(*names: str) -> None:
@@ -192,6 +206,20 @@ ROWS: Rows = {
         (lambda f: moved(2048 - 800), "two moves take 800 cycles a row, one takes 2048"),
         (lambda f: moved(0, 6144), ""),
         (lambda f: moved(0, 6143), "two moves need 6144 bytes of FSPM for a row"),
+    ),
+    "ops/pick.py:_check_groups": (
+        (lambda f: in_groups(1), ""),
+        (lambda f: in_groups(4, 32768), ""),
+        (lambda f: in_groups(0), "groups must divide the 8 channels, not be 0"),
+        (lambda f: in_groups(3), "groups must divide the 8 channels, not be 3"),
+        (lambda f: in_groups(1, 32769), "at most 32768 channels, not 32769"),
+    ),
+    "ops/pick.py:_check_type": (
+        (lambda f: index_of(U8, 1.0, 256), ""),
+        (lambda f: index_of(S16, 1.0, 32768), ""),
+        (lambda f: index_of(U8, 1.0, 257), "must be s16 where it picks of 257 channels"),
+        (lambda f: index_of(S8, 1.0, 8), "must be u8 or s16 with scale 1, not s8"),
+        (lambda f: index_of(U8, 0.5, 8), "must be u8 or s16 with scale 1, not u8 with"),
     ),
     "ops/softmax.py:_check_channels": (
         (lambda f: grouped(1), ""),

@@ -20,6 +20,7 @@ from knightlite.isa import (
     Lookup,
     Matrix,
     Move,
+    Pick,
     Pool,
     PoolMode,
     Resize,
@@ -28,7 +29,7 @@ from knightlite.isa import (
     SparseMatrix,
 )
 
-Compute = Matrix | Affine | Eltwise | Pool | Lookup | Resize | Softmax
+Compute = Matrix | Affine | Eltwise | Pool | Lookup | Resize | Softmax | Pick
 
 
 def rne(value: int, shift: int) -> int:
@@ -129,6 +130,8 @@ class NaiveMachine:
             return self.resized(item, r, c, k)
         if isinstance(item, Softmax):
             return self.share(item, r, c, k)
+        if isinstance(item, Pick):
+            return self.picked(item, r, c)
         x = self.x(item, r, c, k)
         if isinstance(item, Affine):
             second = item.y_channels if item.two_sided and x < 0 else 0
@@ -189,6 +192,12 @@ class NaiveMachine:
             else:
                 entries.append(entry(steps % 256) * entry(256 + steps // 256) // 2**30)
         return round(Fraction(entries[k] * item.numerator, sum(entries))) if sum(entries) else 0
+
+    def picked(self, item: Pick, r: int, c: int) -> int:
+        pixel = [self.x(item, r, c, channel) for channel in range(item.x_channels)]
+        best = min(pixel) if item.least else max(pixel)
+        places = [channel for channel, value in enumerate(pixel) if value == best]
+        return places[-1 if item.last else 0]
 
     def resized(self, item: Resize, r: int, c: int, k: int) -> int:
         row, column = (

@@ -11,6 +11,7 @@ from knightlite.isa import (
     Eltwise,
     Lookup,
     Matrix,
+    Pick,
     Pool,
     PoolMode,
     Resize,
@@ -147,6 +148,17 @@ class Random:
             "numerator": self.one_of(255, 32767, self.integer(0, 65535)),
         }  # fmt: skip
         return make(Softmax, **fields)
+
+    def pick(self) -> Pick:
+        height, width, channels = (self.integer(1, 6) for _ in range(3))
+        x_type, y_type = self.one_of(U8, S8, S16), self.one_of(U8, S8, S16)
+        x, y = (height, width, channels), (height, width, 1)
+        fields: dict[str, int] = {
+            **self.tile("x", 0, x, x_type), **self.shape("x", x),
+            **self.tile("y", 1200, y, y_type), **self.shape("y", y),
+            **self.clamp("y", y_type), "least": self.integer(0, 1), "last": self.integer(0, 1),
+        }  # fmt: skip
+        return make(Pick, **fields)
 
     def resize(self) -> Resize:
         channels = self.integer(1, 6)

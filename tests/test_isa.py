@@ -24,6 +24,7 @@ from knightlite.isa import (
     Lookup,
     Matrix,
     Move,
+    Pick,
     Pool,
     PoolMode,
     Resize,
@@ -121,6 +122,7 @@ COUNTS: dict[type[Instruction], tuple[str, ...]] = {
     Resize: (*_TILES, "unit_height", "unit_width"),
     Move: ("run_bytes", "count0", "count1", "count2", "count3"),
     Softmax: _TILES,
+    Pick: _TILES,
     SparseMatrix: (
         *_WINDOW,
         "dilation_height",
@@ -243,6 +245,7 @@ def listed() -> list[Instruction]:
         make(Resize, mode=ResizeMode.LINEAR, step_height=2, offset_height=-1, unit_height=4,
              multiplier=32767, shift=54),
         make(Softmax, table_address=512, numerator=255),
+        make(Pick, least=1, last=1),
     ]  # fmt: skip
 
 

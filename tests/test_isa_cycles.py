@@ -25,6 +25,7 @@ from knightlite.isa import (
     Lookup,
     Matrix,
     Move,
+    Pick,
     Pool,
     Resize,
     ResizeMode,
@@ -170,6 +171,14 @@ VECTOR: tuple[tuple[Instruction, tuple[int, ...]], ...] = (
     # max(455, 8008/6 = 1335)
     (make(Softmax, **pixels(1, 1, 1000), x_type=S16, y_type=S16, fine=1),
      (112, 192, 347, 484, 1364)),
+    # 1 element
+    (make(Pick), (33, 33, 33, 30, 30)),
+    # a pass over x, 1 byte of x and 35 of y: max(840/64 = 14, 875/256 = 4), 840/32 = 27,
+    # 1120/16 = 70, 1155/11 = 105, max(105, 1190/6 = 199)
+    (make(Pick, **{**SOME, "y_channels": 1}), (46, 59, 102, 134, 228)),
+    # 1000 channels, padded as above: 1024/64 = 16, 1024/32 = 32, 1008/16 = 63, 1001/11 = 91,
+    # max(91, 2004/6 = 334)
+    (make(Pick, **channels(1000, 1, 1, 1), **WIDE), (48, 64, 95, 120, 363)),
 )  # fmt: skip
 
 # runs one by one, or words of x + words of y - 1; a word is 32, 16, 16, 13, 3 bytes; at most a byte

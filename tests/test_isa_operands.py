@@ -21,6 +21,7 @@ from knightlite.isa import (
     Matrix,
     Move,
     Operand,
+    Pick,
     Pool,
     Resize,
     Softmax,
@@ -177,6 +178,7 @@ NEEDY: tuple[Instruction, ...] = (
                   "x_stride3": 5, "y_stride0": 7, "y_stride1": 700, "y_stride2": 60,
                   "y_stride3": 14}),
     make(Softmax, **COLUMN, table_address=24),
+    make(Pick, **{**COLUMN, "y_channels": 1}),
 )  # fmt: skip
 
 
@@ -225,11 +227,11 @@ def test_units() -> None:
     assert {key: units for key, units in found.items() if units != {1}} == UNITS
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(0, 6))
+@given(st.integers(0, 2**32 - 1), st.integers(0, 7))
 @settings(max_examples=150)
 def test_what_is_touched_is_declared(seed: int, kind: int) -> None:
     draw = Random(seed)
-    kinds = (draw.matrix, draw.pool, draw.resize, draw.softmax)
+    kinds = (draw.matrix, draw.pool, draw.resize, draw.softmax, draw.pick)
     item = draw.pointwise(kind) if kind < 3 else kinds[kind - 3]()
     mspm = draw.records(TINY.mspm_bytes // 8)
     read, written = touched(item, draw.raw(TINY.fspm_bytes), mspm)
@@ -237,11 +239,11 @@ def test_what_is_touched_is_declared(seed: int, kind: int) -> None:
     assert written == declared(item, write=True)
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(0, 6))
+@given(st.integers(0, 2**32 - 1), st.integers(0, 7))
 @settings(max_examples=50)
 def test_extents_reach_from_the_first_to_the_last_byte(seed: int, kind: int) -> None:
     draw = Random(seed)
-    kinds = (draw.matrix, draw.pool, draw.resize, draw.softmax)
+    kinds = (draw.matrix, draw.pool, draw.resize, draw.softmax, draw.pick)
     item = draw.pointwise(kind) if kind < 3 else kinds[kind - 3]()
     for operand, access in zip(item.operands(), item.accesses(), strict=True):
         found = [at for _, at in places(operand)]

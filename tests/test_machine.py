@@ -118,6 +118,13 @@ def test_softmax(seed: int) -> None:
 
 
 @given(seeds)
+@settings(max_examples=60)
+def test_pick(seed: int) -> None:
+    draw = Random(seed)
+    assert_equal_to_naive(draw.pick(), draw)
+
+
+@given(seeds)
 @settings(max_examples=90)
 def test_resize(seed: int) -> None:
     draw = Random(seed)

@@ -35,6 +35,7 @@ from knightlite.isa import (
     Instruction,
     Lookup,
     Matrix,
+    Pick,
     Pool,
     Resize,
     Softmax,
@@ -351,6 +352,8 @@ def test_vector_shapes() -> None:
     refuse([pool], who.format("pool") + "equal input and output types for a maximum.")
     softmax = make(Softmax, x_type=S16, y_address=64)
     refuse([softmax], who.format("softmax") + "fine exponentials for a 16-bit input type.")
+    pick = make(Pick, y_channels=2, y_width=2, y_column_stride=2, y_address=64)
+    refuse([pick], who.format("pick") + "one output channel of 1 x 1 pixels, not 2 of 1 x 2.")
     resize = make(Resize, x_type=U8, y_type=1, y_address=64)
     refuse([resize], who.format("resize") + "equal input and output types for nearest.")
     resize = make(Resize, y_channels=2, y_address=64)
@@ -414,6 +417,11 @@ def test_pointwise_may_work_in_place_a_window_may_not() -> None:
         [*start, load(Space.MSPM, 0, 512), make(Softmax, **tile, wait=RDMA)],
         "instruction 3 (softmax, layer conv1) overwrites its input tile at FSPM 0x0 with its "
         "output tile at FSPM 0x0.",
+    )
+    refuse(
+        [*start, make(Pick, **{**tile, "y_channels": 1}, wait=RDMA)],
+        "instruction 2 (pick, layer conv1) overwrites its input tile at FSPM 0x0 with its output "
+        "tile at FSPM 0x0.",
     )
     # channels side by side in one buffer share no byte, though their extents overlap
     side = {**tile, "x_channels": 4, "y_channels": 4, "y_address": 4}

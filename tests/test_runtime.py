@@ -120,7 +120,8 @@ def random_program(seed: int) -> tuple[Program, np.ndarray[Any, Any]]:
     """Instructions of all kinds one after the other, and an FSPM for them to work on."""
     draw = Random(seed)
     kinds: list[Callable[[], Instruction]] = [
-        draw.matrix, draw.matrix, draw.pool, draw.softmax, draw.resize, lambda: pointwise(draw)
+        draw.matrix, draw.matrix, draw.pool, draw.softmax, draw.resize, draw.pick,
+        lambda: pointwise(draw),
     ]  # fmt: skip
     items = [kinds[draw.integer(0, len(kinds) - 1)]() for _ in range(6)]
     wspm = draw.rng.integers(0, 256, TINY.wspm_bytes, np.uint8).tobytes()

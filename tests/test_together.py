@@ -49,8 +49,10 @@ def assert_same_as_alone(found: Program, pictures: Bytes, name: str, after: str)
 def test_instructions(seed: int, count: int, most: int) -> None:
     """Any instructions, in blocks of several pictures and of parts of one, in one pass or more."""
     draw = Random(seed)
-    kinds = (draw.matrix, draw.pool, draw.softmax, draw.resize, lambda: draw.pointwise(0))
-    items: list[Instruction] = [kinds[draw.integer(0, 4)](), draw.matrix(), draw.pointwise(1)]
+    kinds = (
+        draw.matrix, draw.pool, draw.softmax, draw.resize, draw.pick, lambda: draw.pointwise(0)
+    )  # fmt: skip
+    items: list[Instruction] = [kinds[draw.integer(0, 5)](), draw.matrix(), draw.pointwise(1)]
     wspm = draw.raw(TINY.wspm_bytes)
     mspm = b"".join(record(draw.integer(-32768, 32767), 16, 100) for _ in range(128))
     pictures = np.frombuffer(draw.raw(count * TINY.fspm_bytes), np.uint8)

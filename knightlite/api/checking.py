@@ -93,6 +93,7 @@ def check_on(
             trusted=options.trust_checkpoint,
             talk=talk,
         ),
+        options.npu_picks,
     )
     results = []
     for name, family in zip(names, families, strict=True):

@@ -27,12 +27,14 @@ from knightlite.frontend import (
     host,
     host_values,
     known_values,
+    logarithms,
     long_kernels,
     long_pools,
     network_inputs,
     opsets,
     pad_values,
     padding,
+    picks,
     pointwise,
     products,
     recurrent,
@@ -48,6 +50,7 @@ from knightlite.frontend.endings import BY_GENERAL, advised
 from knightlite.frontend.general import in_trips, traffic
 from knightlite.frontend.importer import Importer
 from knightlite.frontend.source import SourceModel, SourceNode
+from knightlite.frontend.tail import Tail
 from knightlite.ir import Graph, HostOp, verify
 from knightlite.ir.large import all_finite
 from knightlite.ops.host import told
@@ -65,7 +68,7 @@ HANDLERS: dict[str, Handler] = {
     "Pad": pad_values.pad,
     "Tile": repeats.tile,
     "Split": split.split,
-    "ArgMax": host.compute,
+    **dict.fromkeys(picks.PICKS, picks.compute),
     "LogSoftmax": host.compute,
     "Softmax": products.softmax,
     **dict.fromkeys(recurrent.GATES, recurrent.refuse),
@@ -200,6 +203,8 @@ def _walked(
     model = pad_values.taken_by_pools(model)
     model = comparisons.spelled_out(spelled.spelled_out(einsums.spelled_out(model)))
     model = recurrent.unrolled(long_kernels.folded(model))
+    trailing = Tail(model, general, hosting)
+    model = logarithms.spelled_out(picks.as_reals(model, trailing.nodes), trailing.nodes)
     state = Importer(model, general, hosting, any_rank)
     for name in model.inputs:
         network_inputs.declare(state, name)

@@ -1,7 +1,7 @@
 """What runs after the chip: trailing operators that it cannot do, or not well.
 
 A trailing node that the chip refuses becomes a host operation where ``tail`` allows it, and then so
-does everything behind it. Softmax and ArgMax at the end always do.
+does everything behind it. Softmax, LogSoftmax and ArgMax at the end do, as they are better there.
 """
 
 from __future__ import annotations

@@ -70,6 +70,7 @@ class SourceModel:
     nodes that read constants only were not computed, by name. ``warnings``: what the reader has to
     say. ``mixes_frames``: it takes several at once, and alone one gives something else.
     ``user_layers``: of what user-defined layers make, their number and what they read.
+    ``picks_on_npu``: an ArgMax at its end is wanted on the NPU.
     """
 
     name: str
@@ -86,6 +87,7 @@ class SourceModel:
     warnings: tuple[Finding, ...] = ()
     user_layers: Mapping[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
     mixes_frames: bool = False
+    picks_on_npu: bool = False
 
     @property
     def read_inputs(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -59,9 +59,11 @@ def survey(
     input_shapes: InputShapes | None = None,
     general: bool = False,
     conversion: Conversion = interpreter.DEFAULT,
+    picks_on_npu: bool = False,
 ) -> Survey:
     """Survey a float model. Errors: as ``load``, but unsupported nodes are findings."""
     model = read_source(Path(path), weight, framework, input_shapes, conversion)
+    model = replace(model, picks_on_npu=picks_on_npu)
     result = canonical.canonicalize(model, general)
     totals = Counter(node.kind for node in model.nodes)
     done = Counter(node.kind for node in model.nodes if node.name in result.supported)

@@ -59,7 +59,7 @@ class Tail:
     """
 
     def __init__(self, model: SourceModel, general: bool, hosting: bool = True) -> None:
-        self.general = general
+        self.general, self.hosting = general, hosting
         self._readers: dict[str, list[SourceNode]] = {}
         for node in model.nodes:
             for name in node.inputs:

@@ -337,6 +337,27 @@ class Softmax(FeatureInstruction):
         return self.vector_cycles(chip, elements * (1 + 2 * self.tables), touched)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pick(FeatureInstruction):
+    """Per pixel ``y = clamp(c)``, the channel of the largest x, or of the smallest (``least``).
+
+    Of equals the first one, or the last (``last``). y has one channel, and the pixels of x.
+    """
+
+    ENGINE: ClassVar[Engine] = Engine.RCVT
+    MNEMONIC: ClassVar[str] = "pick"
+
+    least: int = bits(1, "the smallest x is picked, not the largest", names=FLAG)
+    last: int = bits(1, "of equals the last is picked, not the first", names=FLAG)
+
+    def cycles(self, chip: Chip) -> int:
+        """One element of x per lane and cycle: a pixel starts a new word, as in a softmax."""
+        lanes, channels = chip.vector_lanes, self.x_channels
+        elements = self.pixels * (channels if channels < lanes else -(-channels // lanes) * lanes)
+        touched = elements * self.x_bytes + self.pixels * self.y_bytes
+        return self.vector_cycles(chip, elements, touched)
+
+
 ALL_INSTRUCTIONS: tuple[type[Instruction], ...] = (
     Load,
     Store,
@@ -349,4 +370,5 @@ ALL_INSTRUCTIONS: tuple[type[Instruction], ...] = (
     Move,
     Softmax,
     SparseMatrix,
+    Pick,
 )  # the opcode is the position plus one

@@ -16,6 +16,7 @@ from knightlite.lower.moves import (
     SWAP_CHANNELS,
 )
 from knightlite.lower.pad import PAD
+from knightlite.lower.pick import ARG_MAX, ARG_MIN
 from knightlite.lower.pool import AVERAGE_POOL, MAX_POOL
 from knightlite.lower.resize import RESIZE_LINEAR, RESIZE_NEAREST
 from knightlite.lower.softmax import SOFTMAX
@@ -57,6 +58,8 @@ LOWERINGS: tuple[Lowering, ...] = (
     RESIZE_NEAREST,
     RESIZE_LINEAR,
     SOFTMAX,
+    ARG_MAX,
+    ARG_MIN,
     COPY,
 )
 BY_OP: dict[str, Lowering] = {item.op: item for item in LOWERINGS}

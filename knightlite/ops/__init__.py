@@ -12,6 +12,7 @@ from knightlite.ops.general import GENERAL
 from knightlite.ops.matmul import MATMUL
 from knightlite.ops.opdef import Constraint, Kernel, Lookup, OpDef, Tie, View, Window, reasons
 from knightlite.ops.pad import PAD
+from knightlite.ops.pick import ARG_MAX, ARG_MIN
 from knightlite.ops.pool import AVERAGE_POOL, MAX_POOL
 from knightlite.ops.prelu import PRELU
 from knightlite.ops.resize import RESIZE_LINEAR, RESIZE_NEAREST
@@ -47,6 +48,8 @@ ALL_OPS: tuple[OpDef, ...] = (
     RESIZE_NEAREST,
     RESIZE_LINEAR,
     SOFTMAX,
+    ARG_MAX,
+    ARG_MIN,
     COPY,
     GENERAL,
 )

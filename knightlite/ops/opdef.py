@@ -292,6 +292,7 @@ class OpDef:
     per_channel_output: bool = False  # its output may carry one scale per channel
     per_channel_input: bool = False  # its feature input may carry one scale per channel
     hosted: bool = False  # the host computes it, between two segments of the chip
+    picks: bool = False  # its output is a place, the one of the largest or smallest value
     reads_axes: bool = False  # it names axes: features must come as [N, C, H, W] or [N, C]
 
     def names_of(self, node: Node) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ class CheckOptions:
     )
     input_shapes: tuple[tuple[int, ...], ...] = like(shared.INPUT_SHAPES)
     general_process: bool = like(shared.GENERAL_PROCESS)
+    npu_picks: bool = like(shared.NPU_PICKS)
     paddle_python: str | None = like(shared.PADDLE_PYTHON)
     torch_python: str | None = like(shared.TORCH_PYTHON)
     script_python: str | None = like(shared.SCRIPT_PYTHON)

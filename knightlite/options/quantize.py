@@ -260,6 +260,7 @@ class QuantizeOptions:
         'cycles: 5, "2.5%" or "20000cycles".',
     )
     general_process: bool = like(shared.GENERAL_PROCESS, also=("convert",))
+    npu_picks: bool = like(shared.NPU_PICKS, also=("convert",))
     input_types: tuple[str, ...] = option(
         "-qid",
         "--quantize-input-dtype",

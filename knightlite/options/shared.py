@@ -84,6 +84,15 @@ GENERAL_PROCESS = Option(
     help="Run unsupported operators on the host, in the middle of the network too.",
     default=False,
 )
+NPU_PICKS = Option(
+    flags=("--npu-picks",),
+    kind=SWITCH,
+    help="An ArgMax or ArgMin that ends the network runs on the NPU, not on the host: fewer bytes, "
+    "but no scores that tell how good the quantization is.",
+    default=False,
+    doc="an ArgMax or ArgMin that ends the network runs on the NPU, not on the host: fewer bytes, "
+    "but no scores that tell how good the quantization is.",
+)
 PADDLE_PYTHON = Option(
     flags=("--paddle-python",),
     help="Python with Paddle, for .json and .pdparams [default: $KNIGHTLITE_PADDLE_PYTHON, or "

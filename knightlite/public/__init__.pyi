@@ -141,6 +141,7 @@ def convert(
     script: str | Path | None = None,
     input_shapes: Sequence[Sequence[int]] = (),
     general_process: bool = False,
+    npu_picks: bool = False,
     mean: Sequence[float] = (),
     std: Sequence[float] = (),
     output_names: Sequence[str] = (),
@@ -164,6 +165,8 @@ def convert(
             ``executor.dataset``.
         input_shapes: one per input, for inputs with dynamic axes.
         general_process: run unsupported operators on the host, in the middle of the network too.
+        npu_picks: an ArgMax or ArgMin that ends the network runs on the NPU, not on the host: fewer
+            bytes, but no scores that tell how good the quantization is.
         mean: what the network subtracts from its first input, one number or one per channel.
         std: what it divides it by.
         output_names: cut the network at these tensors.
@@ -407,6 +410,7 @@ def quantize(
     auto_mix_strategy: str = "HAWQ",
     mix_budget: str | float | None = None,
     general_process: bool = False,
+    npu_picks: bool = False,
     input_types: Sequence[str] = (),
     mean: Sequence[float] = (),
     std: Sequence[float] = (),
@@ -472,6 +476,8 @@ def quantize(
         mix_budget: give 16 bits where they help most, for at most so many percent of extra
             predicted cycles: 5, "2.5%" or "20000cycles".
         general_process: run unsupported operators on the host, in the middle of the network too.
+        npu_picks: an ArgMax or ArgMin that ends the network runs on the NPU, not on the host: fewer
+            bytes, but no scores that tell how good the quantization is.
         input_types: per input "uint8", "int8" or "int16": it is fed with integers; "float32".
         mean: what the network subtracts from its first input, one number or one per channel.
         std: what it divides it by.

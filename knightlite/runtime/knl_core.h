@@ -359,6 +359,7 @@ void knl_run_eltwise(const knl_network *net, const knl_item *item, const knl_til
 void knl_run_pool(const knl_item *item, const knl_tiles *tiles);
 void knl_run_lookup(const knl_network *net, const knl_item *item, const knl_tiles *tiles);
 void knl_run_resize(const knl_item *item, const knl_tiles *tiles);
+void knl_run_pick(const knl_item *item, const knl_tiles *tiles);
 void knl_run_softmax(const knl_network *net, const knl_item *item, const knl_tiles *tiles);
 
 /* One instruction that computes. */

@@ -136,7 +136,16 @@ static const knl_count sparse_counts[16] = {
     {"blocks", 725, 16},
 };
 
-static const knl_form forms[11] = {
+static const knl_count pick_counts[6] = {
+    {"x_height", 88, 16},
+    {"x_width", 104, 16},
+    {"x_channels", 120, 16},
+    {"y_height", 202, 16},
+    {"y_width", 218, 16},
+    {"y_channels", 234, 16},
+};
+
+static const knl_form forms[12] = {
     {"load", KNL_ENGINE_RDMA, 36, 258, 3, load_counts},
     {"store", KNL_ENGINE_WDMA, 32, 256, 3, store_counts},
     {"matrix", KNL_ENGINE_RCCN, 88, 693, 13, matrix_counts},
@@ -148,10 +157,11 @@ static const knl_form forms[11] = {
     {"move", KNL_ENGINE_RCVT, 44, 352, 5, move_counts},
     {"softmax", KNL_ENGINE_RCVT, 44, 321, 6, softmax_counts},
     {"sparse", KNL_ENGINE_RCCN, 96, 765, 16, sparse_counts},
+    {"pick", KNL_ENGINE_RCVT, 36, 286, 6, pick_counts},
 };
 
 const knl_form *knl_form_of(unsigned opcode) {
-    return opcode >= 1 && opcode <= 11 ? &forms[opcode - 1] : NULL;
+    return opcode >= 1 && opcode <= 12 ? &forms[opcode - 1] : NULL;
 }
 
 void knl_unpack(unsigned opcode, const uint8_t *fields, knl_item *item) {
@@ -487,6 +497,29 @@ void knl_unpack(unsigned opcode, const uint8_t *fields, knl_item *item) {
         item->block_outputs = (uint32_t)knl_bits(fields, 96, 709, 16);
         item->blocks = (uint32_t)knl_bits(fields, 96, 725, 16);
         item->stored_bytes = (uint32_t)knl_bits(fields, 96, 741, 24);
+        break;
+    case KNL_OP_PICK:
+        item->layer = (uint32_t)knl_bits(fields, 36, 0, 16);
+        item->wait = (uint32_t)knl_bits(fields, 36, 16, 4);
+        item->signal = (uint32_t)knl_bits(fields, 36, 20, 4);
+        item->x_address = (uint32_t)knl_bits(fields, 36, 24, 24);
+        item->x_row_stride = (uint32_t)knl_bits(fields, 36, 48, 24);
+        item->x_column_stride = (uint32_t)knl_bits(fields, 36, 72, 16);
+        item->x_height = (uint32_t)knl_bits(fields, 36, 88, 16);
+        item->x_width = (uint32_t)knl_bits(fields, 36, 104, 16);
+        item->x_channels = (uint32_t)knl_bits(fields, 36, 120, 16);
+        item->x_type = (uint32_t)knl_bits(fields, 36, 136, 2);
+        item->y_address = (uint32_t)knl_bits(fields, 36, 138, 24);
+        item->y_row_stride = (uint32_t)knl_bits(fields, 36, 162, 24);
+        item->y_column_stride = (uint32_t)knl_bits(fields, 36, 186, 16);
+        item->y_height = (uint32_t)knl_bits(fields, 36, 202, 16);
+        item->y_width = (uint32_t)knl_bits(fields, 36, 218, 16);
+        item->y_channels = (uint32_t)knl_bits(fields, 36, 234, 16);
+        item->y_type = (uint32_t)knl_bits(fields, 36, 250, 2);
+        item->y_low = sign(knl_bits(fields, 36, 252, 16), 16);
+        item->y_high = sign(knl_bits(fields, 36, 268, 16), 16);
+        item->least = (uint32_t)knl_bits(fields, 36, 284, 1);
+        item->last = (uint32_t)knl_bits(fields, 36, 285, 1);
         break;
     default:
         break;

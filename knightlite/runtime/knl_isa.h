@@ -37,7 +37,8 @@ enum {
     KNL_OP_RESIZE = 8,
     KNL_OP_MOVE = 9,
     KNL_OP_SOFTMAX = 10,
-    KNL_OP_SPARSE = 11
+    KNL_OP_SPARSE = 11,
+    KNL_OP_PICK = 12
 };
 
 /* values: engine */
@@ -188,6 +189,8 @@ typedef struct knl_item {
     uint32_t block_outputs;
     uint32_t blocks;
     uint32_t stored_bytes;
+    uint32_t least;
+    uint32_t last;
 } knl_item;
 
 /* A field that must be at least 1. */

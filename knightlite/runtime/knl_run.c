@@ -305,6 +305,9 @@ void knl_compute(knl_network *net, const knl_item *item, const knl_tiles *tiles)
     case KNL_OP_MOVE:
         knl_run_move(item, tiles);
         break;
+    case KNL_OP_PICK:
+        knl_run_pick(item, tiles);
+        break;
     default:
         knl_run_softmax(net, item, tiles);
         break;

@@ -132,6 +132,11 @@ static int check_shapes(const place *at) {
                    "must have equal input and output shapes, not (%u, %u, %u) and (%u, %u, %u).",
                    x[0], x[1], x[2], y[0], y[1], y[2]);
         break;
+    case KNL_OP_PICK:
+        if (x[0] != y[0] || x[1] != y[1] || y[2] != 1)
+            REFUSE(at, "must have one output channel of %u x %u pixels, not %u of %u x %u.", x[0],
+                   x[1], y[2], y[0], y[1]);
+        break;
     case KNL_OP_MATRIX:
     case KNL_OP_SPARSE:
         if (!item->depthwise)
@@ -295,7 +300,7 @@ static int check_overlap(const place *at, const knl_operand *found, unsigned cou
     const knl_operand *written = &found[count - 1], *read;
     uint32_t opcode = at->item->opcode;
     int streams = knl_is_matrix(at->item) || opcode == KNL_OP_POOL || opcode == KNL_OP_RESIZE ||
-                  opcode == KNL_OP_SOFTMAX;
+                  opcode == KNL_OP_SOFTMAX || opcode == KNL_OP_PICK;
     for (read = found; read < written; read++) {
         int shares;
         if (read->space != written->space || knl_last(read) <= written->address ||

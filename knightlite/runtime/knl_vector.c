@@ -1,4 +1,4 @@
-/* The vector engine: affine, two operands, tables, resize, softmax. */
+/* The vector engine: affine, two operands, tables, resize, softmax, pick. */
 #include "knl_simd.h"
 
 typedef struct tile {
@@ -246,5 +246,22 @@ void knl_run_softmax(const knl_network *net, const knl_item *item, const knl_til
                 put(y_at(item, tiles, row, column), item, c, sum ? divide(entry * item->numerator,
                                                                           sum) : 0);
             }
+        }
+}
+
+void knl_run_pick(const knl_item *item, const knl_tiles *tiles) {
+    tile x = x_tile(item, tiles);
+    uint32_t row, column, c;
+    for (row = 0; row < item->y_height; row++)
+        for (column = 0; column < item->y_width; column++) {
+            const uint8_t *pixel = at(&x, row, column);
+            int32_t best = get(pixel, x.type, 0);
+            uint32_t found = 0;
+            for (c = 1; c < item->x_channels; c++) {
+                int32_t value = get(pixel, x.type, c);
+                if (value == best ? item->last : item->least ? value < best : value > best)
+                    best = value, found = c;
+            }
+            put(y_at(item, tiles, row, column), item, 0, found);
         }
 }

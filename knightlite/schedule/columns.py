@@ -23,6 +23,7 @@ from knightlite.schedule.tiling import geometry
 # an element of y depends on those of its own column alone; of a product's second operand on all
 POINTWISE = (
     "Affine", "PRelu", "Add", "Sub", "Mul", "Max", "Min", "Table", "Softmax", "Copy", "MatMul",
+    "ArgMax", "ArgMin",
 )  # fmt: skip
 WINDOWED = ("Conv", "MaxPool", "AveragePool")
 

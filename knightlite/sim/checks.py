@@ -23,6 +23,7 @@ from knightlite.isa import (
     Lookup,
     Matrix,
     Operand,
+    Pick,
     Pool,
     PoolMode,
     Resize,
@@ -98,6 +99,9 @@ def _shape_problem(item: FeatureInstruction) -> str | None:
     y = (item.y_height, item.y_width, item.y_channels)
     if isinstance(item, Affine | Eltwise | Lookup | Softmax) and x != y:
         return f"must have equal input and output shapes, not {x} and {y}."
+    if isinstance(item, Pick) and (*x[:2], 1) != y:
+        made = f"{y[2]} of {y[0]} x {y[1]}"
+        return f"must have one output channel of {x[0]} x {x[1]} pixels, not {made}."
     per_channel = isinstance(item, Pool | Resize) or (isinstance(item, Matrix) and item.depthwise)
     if per_channel and x[2] != y[2]:
         return f"must have as many output as input channels, not {y[2]} and {x[2]}."
@@ -273,7 +277,7 @@ class StructureCheck:
 
     def _overlap_problem(self, item: Instruction, found: Sequence[Operand]) -> str | None:
         written = found[-1]
-        streams = isinstance(item, Matrix | Pool | Resize | Softmax)
+        streams = isinstance(item, Matrix | Pick | Pool | Resize | Softmax)
         for read in found[:-1]:
             apart = read.last <= written.address or written.last <= read.address
             if read.space != written.space or apart:

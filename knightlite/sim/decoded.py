@@ -23,6 +23,7 @@ from knightlite.isa import (
     Lookup,
     Matrix,
     Move,
+    Pick,
     Pool,
     Resize,
     Softmax,
@@ -32,6 +33,7 @@ from knightlite.isa import (
 from knightlite.sim.engines_dma import TransferStep
 from knightlite.sim.engines_matrix import MatrixStep
 from knightlite.sim.engines_move import MoveStep
+from knightlite.sim.engines_pick import PickStep
 from knightlite.sim.engines_resize import ResizeStep
 from knightlite.sim.engines_softmax import SoftmaxStep
 from knightlite.sim.engines_vector import AffineStep, EltwiseStep, LookupStep, PoolStep
@@ -222,6 +224,8 @@ class Decoded:
                 return EltwiseStep(item, memories, scratch)
             case Softmax():
                 return SoftmaxStep(item, memories)
+            case Pick():
+                return PickStep(item, memories)
             case Resize():
                 return ResizeStep(item, memories, scratch)
             case Move():

@@ -71,5 +71,5 @@ def chip_operators(name: str) -> tuple[list[tuple[str, str, str, str]], list[str
         )
         for op in operators_of(family)
     ]
-    rows += [(kind, kind, HOST_ENGINE, "at the end of the network only") for kind in HOST]
+    rows += [(kind, kind, HOST_ENGINE, "at the end of the network") for kind in HOST]
     return rows, [f"For all: {'; '.join(common_rules())}.", sizes(family.chip)]

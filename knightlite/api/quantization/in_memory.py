@@ -309,7 +309,8 @@ def read_float(options: QuantizeOptions, talk: Talk) -> SourceModel:
     model, weight, names = options.model, options.weight, options.output_names
     conversion = conversion_of(options, talk)
     try:
-        return read_network(model, weight, options.framework, shapes, conversion, names)
+        read = read_network(model, weight, options.framework, shapes, conversion, names)
+        return replace(read, picks_on_npu=options.npu_picks)
     except OpenShapeError as error:
         raise UsageError(error.sentence, _with_sizes(options, error) or error.hint) from error
 

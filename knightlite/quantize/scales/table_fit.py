@@ -33,15 +33,21 @@ def fit_tables(basis: Basis, chosen: Mapping[str, Feature], tried: set[str]) -> 
     """The basis with tables fitted that are not among the ``tried`` ones, to which they are added.
 
     Of the ways to fit a table the first in this order is taken that is fine enough, else the finest
-    one, if that is finer by a quarter: longer, bounded, both.
+    one, if that is finer by a quarter: longer, bounded, both. What is coarse
+    because a table before it is waits until that one is fitted.
     """
     graph, settings = basis.graph, basis.settings
     better: dict[str, Node] = {}
+    moved: set[str] = set()  # what follows them
     for node in graph.nodes:
+        follows = not moved.isdisjoint(node.inputs)
+        moved.update(node.outputs if follows else ())
         if BY_NAME[node.op].lookup is None or node.output in tried:
             continue
         x, y = chosen[node.inputs[0]], chosen[node.output]
         if x.dtype != dtypes.S16 or y.dtype != dtypes.S16:
+            continue
+        if follows and x.scale > LIMITING * wide_scale(basis, group_of(graph, x.name)):
             continue
         known = graph.with_tensors([quantized_tensor(graph, item) for item in (x, y)])
         needed = LIMITING * wide_scale(basis, group_of(graph, node.output))
@@ -53,6 +59,7 @@ def fit_tables(basis: Basis, chosen: Mapping[str, Feature], tried: set[str]) -> 
         steps = [max(_finest(known, way), needed) for way in ways]
         if min(steps) <= WORTH * _finest(known, node):
             better[node.name] = ways[steps.index(min(steps))]
+            moved.update(node.outputs)
     if not better:
         return basis
     return replace(basis, graph=graph.with_nodes(better.get(n.name, n) for n in graph.nodes))

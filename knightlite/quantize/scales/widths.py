@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from knightlite.ir import Graph, Node
-from knightlite.ops import BY_NAME, View, table_functions
+from knightlite.ops import BY_NAME, View, pick, table_functions
 from knightlite.quantize.groups import (
     Group,
     features,
@@ -41,6 +41,7 @@ def choose_widths(graph: Graph, settings: Settings) -> Widths:
     else:
         wide = frozenset(_by_rule(graph, settings)) | settings.mix.wide
         widths = whole_groups(graph, Widths(wide, settings.mix.weights16))
+    widths = whole_groups(graph, Widths(widths.wide | long_indices(graph), widths.weights16))
     steep = row_means(graph)
     return without(graph, widths, steep) if steep else widths
 
@@ -92,6 +93,15 @@ def everything(graph: Graph) -> Widths:
     return Widths(frozenset(features(graph)), kernels)
 
 
+def long_indices(graph: Graph) -> frozenset[str]:
+    """Indices that 8 bits do not hold: they have 16, whatever is asked for."""
+    return frozenset(
+        node.output
+        for node in graph.nodes
+        if BY_NAME[node.op].picks and pick.depth(View(graph, node)) > 1 << pick.OUTPUT[0].bits
+    )
+
+
 def whole_groups(graph: Graph, widths: Widths) -> Widths:
     """A group with one wide tensor is wide; weights beside a wide input have 16 bits too.
 
@@ -122,6 +132,20 @@ def table_inputs(graph: Graph) -> frozenset[str]:
             and not _is_delivered(graph, group)
             and writes_wide(graph, group)
         ):
+            found.update(group.members)
+    return frozenset(found)
+
+
+def picked_inputs(graph: Graph) -> frozenset[str]:
+    """Tensors of which only the largest or smallest value is picked: 8 bits have ties there.
+
+    Network inputs keep their 8 bits.
+    """
+    found: set[str] = set()
+    for group in scale_groups(graph):
+        readers = list(readers_outside(graph, group))
+        picked = bool(readers) and all(BY_NAME[node.op].picks for node in readers)
+        if picked and not _is_delivered(graph, group) and writes_wide(graph, group):
             found.update(group.members)
     return frozenset(found)
 
@@ -274,6 +298,10 @@ def middles(graph: Graph) -> frozenset[str]:
 WIDE_RULES = (
     WideRule(
         "tables", "wide_tables", "read by tables only, where 8 bits would round twice", table_inputs
+    ),
+    WideRule(
+        "picks", "wide_heads", "of which the largest value is picked, where 8 bits have ties",
+        picked_inputs,
     ),
     WideRule(
         "states", "wide_tables",
