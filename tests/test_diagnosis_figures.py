@@ -254,7 +254,7 @@ def test_cycles_that_16_bits_cost() -> None:
         asked.append(made)
         return times[made]
 
-    clock: Any = SimpleNamespace(cycles=price, chip="C")
+    clock: Any = SimpleNamespace(cycles=price, chip="C", level=0)
     known: dict[str, int | None] = {}
 
     def told(name: str | None, words: tuple[str, ...] = (), clock: Any = clock) -> str:
@@ -264,10 +264,11 @@ def test_cycles_that_16_bits_cost() -> None:
         )  # fmt: skip
         return remedies.extra_cycles(case(clock=clock, quantized="plain"), remedy, known)
 
+    level = " (predicted at schedule level 0)"
     elsewhere = "; `knightlite compile` and `knightlite profile` tell the cycles that it costs"
-    assert told("wide") == "; 2,000 -> 2,050 cycles on C, +2.50 %"
-    assert told("narrow") == "; 2,000 -> 1,990 cycles on C, -0.50 %"
-    assert told("wide") == "; 2,000 -> 2,050 cycles on C, +2.50 %"
+    assert told("wide") == "; 2,000 -> 2,050 cycles on C, +2.50 %" + level
+    assert told("narrow") == "; 2,000 -> 1,990 cycles on C, -0.50 %" + level
+    assert told("wide") == "; 2,000 -> 2,050 cycles on C, +2.50 %" + level
     assert asked == ["plain", "wide", "narrow"]
     assert told(None) == ""
     assert told(None, ("-r", "auto_quant")) == elsewhere

@@ -599,6 +599,10 @@ def test_bars_that_may_not_hold_are_marked_and_missing_ones_told() -> None:
 
 
 def test_a_chip_of_another_maker_is_marked(two: tuple[Path, Path], capsys: Capture) -> None:
+    alone = ["explore", "-m", "a.onnx", "--chips", "BENCH-1024", "-j", "1", "--fps", "1"]
+    assert command(alone) == 0
+    told = "is BENCH-1024 (level 1, 8 bits) (no chip of the vendor's) with "
+    assert told in capsys.readouterr().out
     words = ["explore", "-m", "a.onnx", "--chips", "BENCH-1024", SMALL[1], "-j", "1", "--html"]
     assert command([*words, "page.html"]) == 0
     said, page_text = capsys.readouterr().out, Path("page.html").read_text("utf-8")

@@ -69,18 +69,28 @@ def test_what_is_kept_has_gained() -> None:
     assert decibels(graph, made) > decibels(graph, quantized)
 
 
-@pytest.mark.parametrize("undone", [(), (0,), (1,), (0, 1)])
-def test_what_the_model_has_is_told_of_steps_that_were_undone(undone: tuple[int, ...]) -> None:
-    """And the words that were asked for are found in it again."""
+@pytest.mark.parametrize("first", [True, False, None])
+@pytest.mark.parametrize("second", [True, False, None])
+def test_what_the_model_has_is_told_of_steps(first: bool | None, second: bool | None) -> None:
+    """Kept, undone or not tried; and the words that were asked for are found in it again."""
     settings = settings_for("high")
     results = [
-        StepResult(step.name, None, number not in undone, 0.0)
-        for number, step in enumerate(steps.steps_of(settings, small_net()))
+        StepResult(step.name, None, kept, 0.0)
+        for step, kept in zip(steps.steps_of(settings, small_net()), (first, second), strict=True)
+        if kept is not None
     ]
     made = made_of(settings, results)
+    said = {True: "", False: "undone", None: "not tried"}
     assert made == {
-        "bias_correction": "fast (sequential undone)" if 0 in undone else "sequential",
-        "rounding": "nearest (adaptive undone)" if 1 in undone else "adaptive",
+        "bias_correction": f"fast (sequential {said[first]})" if not first else "sequential",
+        "rounding": f"nearest (adaptive {said[second]})" if not second else "adaptive",
+    }
+    fast = replace(settings, bias_correction="fast", rounding="nearest")
+    assert made_of(fast, []) == {"bias_correction": "fast", "rounding": "nearest"}
+    wide = replace(settings, bit_width=16)  # of which none is tried
+    assert made_of(wide, []) == {
+        "bias_correction": "fast (sequential not tried)",
+        "rounding": "nearest (adaptive not tried)",
     }
     assert [as_asked(word) for word in made.values()] == ["sequential", "adaptive"]
     assert as_asked("off") == "off"

@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from knightlite.api.chips import error_bar
+from knightlite.api.quantization import PRICED
 from knightlite.cli.levels import of_level
 from knightlite.cli.terminal import print_line
 
 NAMED = 4  # tensors or operators in a sentence; --json and the report have all
-PRICED = 0  # the level of the schedule at which quant counts cycles
 DELIVERED = "outputs"  # the rule of what has 16 bits in any case
 ROWS = 20  # of the list of mixes; the report has all
 

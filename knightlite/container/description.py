@@ -69,7 +69,8 @@ class QuantizationNotes:
     """What ``quant`` was asked for and what came of it, as ``X_quantize.onnx`` notes it."""
 
     bias_correction: str = key(
-        "off, or how biases were corrected; `fast (sequential undone)` where that gained nothing"
+        "off, or how biases were corrected; `fast (sequential undone)` where that gained nothing, "
+        "`fast (sequential not tried)` where it was left out"
     )
     bit_width: Literal[8, 16] = key("of features and weights")
     chip: str = key("chip name")
@@ -84,7 +85,8 @@ class QuantizationNotes:
     pictures: Positive = key("how many were seen")
     recipe: str | None = key("TOML text that prepares pictures")
     rounding: str = key(
-        "how weights were rounded; `nearest (adaptive undone)` where that step lost"
+        "how weights were rounded; `nearest (adaptive undone)` where that step lost, "
+        "`nearest (adaptive not tried)` where it was left out"
     )
     seed: Count = key("of what is drawn at random")
     inputs: Mapping[str, InputNote] | None = key(

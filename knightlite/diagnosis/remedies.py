@@ -408,7 +408,9 @@ def extra_cycles(case: Case, remedy: Remedy, known: dict[str, int | None]) -> st
         after = cycles(remedy.switch, remedy.priced)
         if before and after is not None:
             change = 100 * (after - before) / before
-            return f"; {before:,} -> {after:,} cycles on {case.clock.chip}, {change:+.2f} %"
+            clock = case.clock
+            told = f"{before:,} -> {after:,} cycles on {clock.chip}, {change:+.2f} %"
+            return f"; {told} (predicted at schedule level {clock.level})"
     return "; `knightlite compile` and `knightlite profile` tell the cycles that it costs"
 
 

@@ -135,11 +135,16 @@ def with_method(settings: Settings, method: str) -> Settings:
     return replace(settings, method=method, range_choice=False)
 
 
-def as_made(asked: str, without: str, kept: bool) -> str:
-    """What reports say of a step: its word, or what the model has where it was undone."""
-    return asked if kept else f"{without} ({asked} undone)"
+def as_made(asked: str, without: str, kept: bool | None) -> str:
+    """What reports say of a step: its word, or what the model has where it was not kept.
+
+    ``kept`` None: it was not tried.
+    """
+    if kept:
+        return asked
+    return f"{without} ({asked} {'not tried' if kept is None else 'undone'})"
 
 
 def as_asked(made: str) -> str:
     """The word that was asked for, of what :func:`as_made` says."""
-    return made.rpartition("(")[2].removesuffix(" undone)")
+    return made.rpartition("(")[2].removesuffix(" undone)").removesuffix(" not tried)")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import fields
 
 from knightlite.api.chips.settings import default_chip
+from knightlite.errors import KnightliteError
 
 HOST_ENGINE = "host"
 
@@ -35,8 +37,12 @@ def another_maker_s(names: Iterable[str]) -> list[str]:
     """A sentence for each of these chips that is none of the vendor's, but a model of a machine."""
     from knightlite import chip_files
 
-    found = ((name, chip_files.find(name).model_of) for name in dict.fromkeys(names))
-    return [f"{name} is no chip of the vendor's: it models {what}." for name, what in found if what]
+    found = []
+    for name in dict.fromkeys(names):
+        with suppress(KnightliteError):  # a chip file that is gone
+            what = chip_files.find(name).model_of
+            found += [f"{name} is no chip of the vendor's: it models {what}."] if what else []
+    return found
 
 
 def chip_facts(name: str) -> list[tuple[str, object, str, str]]:

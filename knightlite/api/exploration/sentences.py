@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from knightlite.api.chips import another_maker_s
 from knightlite.api.exploration.records import BRACKETS, NO_BAR, Exploration, Point
 from knightlite.api.exploration.trade import Smallest
 
@@ -95,8 +96,9 @@ def told_of_rate(row: Smallest, found: Exploration, rate: float) -> str:
 def _named(point: Point, found: Exploration) -> str:
     size, time = found.chips[point.chip], point.time
     assert time is not None
+    other = " (no chip of the vendor's)" if another_maker_s((size.name,)) else ""
     return (
-        f"{place_of(point, found)} with {size.on_chip_bytes >> 10} KiB on chip and "
+        f"{place_of(point, found)}{other} with {size.on_chip_bytes >> 10} KiB on chip and "
         f"{size.macs_per_cycle} MAC/cycle: {time.words}"
     )
 

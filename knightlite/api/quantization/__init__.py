@@ -6,7 +6,7 @@ combination of range method and number of forward calls becomes a network, and t
 
 from knightlite.api.quantization.batches import Data
 from knightlite.api.quantization.converting import float_model
-from knightlite.api.quantization.cycles import clock_of
+from knightlite.api.quantization.cycles import PRICED, clock_of
 from knightlite.api.quantization.in_memory import load_float
 from knightlite.api.quantization.options import completed
 from knightlite.api.quantization.run import (
@@ -17,6 +17,7 @@ from knightlite.api.quantization.run import (
 )
 
 __all__ = [
+    "PRICED",
     "Data",
     "QuantizeOutcome",
     "clock_of",

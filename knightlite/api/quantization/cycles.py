@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from knightlite.schedule import Tilings
 
 
+PRICED = 0  # the level of the schedule at which widths are weighed
+
+
 def clock_of(chip_name: str) -> Clock:
     """A clock that compiles a graph for the chip and reads the time of its program.
 
@@ -30,10 +33,10 @@ def clock_of(chip_name: str) -> Clock:
         from knightlite.emit import program_code
         from knightlite.sim.clock import simulate_time
 
-        plan = plan_graph(graph, family, chip_name, tilings=tilings)
+        plan = plan_graph(graph, family, chip_name, level=PRICED, tilings=tilings)
         return simulate_time(program_code(plan), family.chip).total_cycles
 
-    return Clock(chip_name, family.chip.clock_hz, family.chip.bit_widths, cycles)
+    return Clock(chip_name, family.chip.clock_hz, family.chip.bit_widths, cycles, PRICED)
 
 
 def parse_budget(text: str) -> MixBudget:

@@ -23,13 +23,15 @@ from knightlite.quantize.settings import NARROW, NOTHING_BY_RULE
 class Clock:
     """Predicted time on a chip. ``cycles`` of a quantized graph; it raises KnightliteErrors.
 
-    ``bit_widths``: of the operands that the chip's matrix engine multiplies.
+    ``bit_widths``: of the operands that the chip's matrix engine multiplies; ``level``: of the
+    schedule.
     """
 
     chip: str
     clock_hz: int
     bit_widths: tuple[int, ...]
     cycles: Callable[[Graph], int]
+    level: int = 0
 
     def milliseconds(self, cycles: int) -> float:
         """Latency of one frame, to four decimals."""

@@ -165,11 +165,19 @@ def steps_of(settings: Settings, graph: Graph) -> tuple[Step, ...]:
 
 
 def made_of(settings: Settings, steps: Sequence[StepResult]) -> dict[str, str]:
-    """How biases were corrected and weights rounded in the end, where steps may be undone."""
-    undone = {item.name for item in steps if not item.kept}
+    """How biases were corrected and weights rounded in the end: steps may be undone, or not tried.
+
+    What is asked for and takes no step is made in any case.
+    """
+    kept = {item.name: item.kept for item in steps}
+    in_steps = settings.bias_correction == "sequential", settings.rounding == "adaptive"
+    bias, rounding = (
+        kept.get(name) if asked else True
+        for name, asked in zip((SEQUENTIAL, ADAPTIVE), in_steps, strict=True)
+    )
     return {
-        "bias_correction": as_made(settings.bias_correction, "fast", SEQUENTIAL not in undone),
-        "rounding": as_made(settings.rounding, "nearest", ADAPTIVE not in undone),
+        "bias_correction": as_made(settings.bias_correction, "fast", bias),
+        "rounding": as_made(settings.rounding, "nearest", rounding),
     }
 
 
