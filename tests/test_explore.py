@@ -583,6 +583,19 @@ def test_a_rate_is_told_with_the_bar_that_counts(rate: float, bar: int | None, t
     assert told_of_rate(row, found, rate) == first + told
 
 
+def test_of_chips_of_one_size_one_with_a_bar_is_named() -> None:
+    """What no board was fitted to is faster on paper only."""
+    given = (point(1, 4.0, bar=None), point(1, 8.0), point(1, 9.0))
+    found = Exploration(
+        schema=records.SCHEMA, version="", finished=True, models=(Network(file="a"),),
+        chips=CHIPS, points=given,
+    )  # fmt: skip
+    (row,) = smallest(found, 100.0)
+    assert row.point is row.surely is given[1]
+    (row,) = smallest(found, 200.0)
+    assert (row.point, row.surely) == (given[0], None)
+
+
 def test_bars_that_may_not_hold_are_marked_and_missing_ones_told() -> None:
     times = [replace(item.time, extrapolated=why) for item, why in (
         (point(0, 5.0), ()), (point(0, 5.0), ("a", "b")), (point(0, 5.0), ("b", "c", "d", "e")),

@@ -75,6 +75,8 @@ class Smallest:
 def smallest(found: Exploration, rate: float) -> tuple[Smallest, ...]:
     """For each model: the chip with fewest on-chip bytes, then fewest multiply-accumulates.
 
+    Of equal ones that have a time with a bar, then the fastest.
+
     ``rate``: frames a second, one after another.
     """
 
@@ -92,7 +94,8 @@ def smallest(found: Exploration, rate: float) -> tuple[Smallest, ...]:
 
 def _size(point: Point, chips: Sequence[Size]) -> tuple[float, ...]:
     size = chips[point.chip]
-    return size.on_chip_bytes, size.macs_per_cycle, _time(point).latency_ms
+    time = _time(point)
+    return size.on_chip_bytes, size.macs_per_cycle, time.longest_ms is None, time.latency_ms
 
 
 def _time(point: Point) -> Time:
