@@ -234,3 +234,6 @@ def test_words_without_options() -> None:
     assert without(words, ("-s", "--opt-group")) == [
         "--output", "a", "--sparse", "--percent", "-1",
     ]  # fmt: skip
+    numbers = ["--mean", "-1.5", "-2", "3", "-b", "8", "--mean"]
+    assert without(numbers, ("--mean",)) == ["-b", "8"]
+    assert without(numbers, ("-b",)) == ["--mean", "-1.5", "-2", "3", "--mean"]

@@ -16,7 +16,9 @@ from knightlite.api.evaluation import at_chance, odd_input
 from knightlite.api.evaluation.run import ModelScore, _measured
 from knightlite.api.evaluation.state import Question, State, aside
 from knightlite.api.exploration import networks
-from knightlite.api.inspection import compiled_files
+from knightlite.api.exploration.records import Exploration, Network, Point, Size
+from knightlite.api.exploration.run import _known
+from knightlite.api.inspection import compiled_files, results
 from knightlite.api.models.finding import find_last
 from knightlite.api.quantization import poor_data
 from knightlite.api.quantization.beside_ranges import BesideRanges
@@ -401,3 +403,37 @@ def test_the_last_of_several_stages_is_taken(
 )  # fmt: skip
 def test_what_looks_at_other_files(name: str, told: str) -> None:
     assert compiled_files._for_models(Path(name)) == told
+
+
+def test_results_are_looked_at_where_sim_left_them_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which is said where it is elsewhere; not of other stages, nor where sim left none."""
+    monkeypatch.chdir(tmp_path)
+    talk, said = heard()
+    assert results._last_results(Path(), talk) == Path()
+    runs: Any = [("sim", "one/result-a.npy"), ("sim", "result-a.npy"), ("sim", "two/result-a.npy"),
+                 ("sim", "three/a.txt"), ("quant", "four/result-a.npy")]  # fmt: skip
+    for count, (stage, name) in enumerate(runs, 1):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text(name)
+        record(".", stage, "c", {}, {name: Path(name)}, {})
+        folder = {1: Path("one"), 2: Path()}.get(count, Path("two"))
+        assert results._last_results(Path(), talk) == folder
+    said_of = [item.split()[0] for item in said]
+    assert said_of == ["one", "two", "two", "two"]
+
+
+def test_points_of_what_could_not_be_read_are_not_known_again() -> None:
+    """Without a hash of the model, or of the chip, nothing says that they are the same."""
+    hashes = [("1" * 64, "2" * 64), (None, "2" * 64), ("1" * 64, None)]
+    for number, (model, chip) in enumerate(hashes):
+        before = Exploration(
+            schema="knightlite.explore/1", version="1", finished=True,
+            models=(Network(file="m", sha256=model),),
+            chips=(Size(name="C", facts={}, digest=chip),),
+            points=(Point(model=0, chip=0, level=0, bits=8, refused="no", best=True),),
+        )  # fmt: skip
+        found = list(_known(before).values())
+        assert len(found) == (number == 0)
+        assert not any(point.best for point, _ in found)

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from knightlite import dtypes
-from knightlite.diagnosis import fitting, page
+from knightlite.diagnosis import fitting, page, run
 from knightlite.diagnosis.findings import Finding, LayerQuality
 from knightlite.diagnosis.fitting import Fitting, better_fit
 from knightlite.diagnosis.judge import Score
@@ -21,6 +21,7 @@ from knightlite.diagnosis.measured import UNDER_WAY, MeasuredWorkload
 from knightlite.diagnosis.preprocessing import (
     LEAST_POINTS,
     Normalization,
+    Preprocessing,
     Trial,
     _as_good,
     _may_be_better,
@@ -269,6 +270,43 @@ def test_what_a_recipe_must_win(
 ) -> None:  # fmt: skip
     found, _, _ = fit(monkeypatch, before, {"used": own, RAW: raw}, [trial(RAW, lost)])
     assert (found is not None) == fits
+
+
+@pytest.mark.parametrize(
+    ("more", "asked"),
+    [
+        ({}, True), ({"sqnr_db": 25.0}, False), ({"sqnr_db": None}, False),
+        ({"pictures": 19}, False), ({"implausible": "wrong"}, False), ({"recipe": None}, False),
+        ({"normalization": None}, False),
+    ],
+)  # fmt: skip
+def test_when_another_recipe_is_looked_for(
+    more: dict[str, Any], asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below 25 dB, over 20 pictures, where nothing says yet that the preprocessing is wrong."""
+    values: dict[str, Any] = {
+        "sqnr_db": 24.9, "pictures": 20, "implausible": None, "recipe": "r", "normalization": USED,
+    } | more  # fmt: skip
+    found = Fitting(trial(UNIT), 10.04, 20.06, (8.0, 9.0), 16)
+    monkeypatch.setattr(run, "better_fit", lambda case, used, trials: found)
+    case: Any = SimpleNamespace(
+        before=Score(values["sqnr_db"], None), seen=SimpleNamespace(pictures=values["pictures"]),
+        graph=network(),
+    )  # fmt: skip
+    trials = tuple(trial(f"t{at}", metric=at / 8) for at in range(7))
+    told = Preprocessing(
+        "used", 0.5, trials, implausible=values["implausible"],
+        normalization=values["normalization"],
+    )  # fmt: skip
+    made = run._unfit(case, told, values["recipe"])
+    assert len(made) == asked
+    for item in made:
+        assert (item.cause, item.layer, item.cost_db) == ("wrong preprocessing", "x", None)
+        assert item.advice == (
+            "a recipe with keys of pixels 0..1: 10.0 -> 20.1 dB, if that is what it was trained "
+            "with"
+        )
+        assert item.facts == {"metric": 0.5, "trials": {f"t{at}": at / 8 for at in range(5)}}
 
 
 # ------------------------------------------------------------------ a measure of the data's own

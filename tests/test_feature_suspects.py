@@ -13,9 +13,9 @@ from float_nets import FloatNet
 from knightlite.diagnosis import causes
 from knightlite.diagnosis.causes import Suspect, ratio_db, tensor_suspects
 from knightlite.diagnosis.probe import Sums
-from knightlite.dtypes import S8, U8, DType
+from knightlite.dtypes import S8, S16, U8, DType
 from knightlite.ir import Graph, Tensor
-from knightlite.quantize.ranges import Density
+from knightlite.quantize.ranges import Density, row_densities
 from knightlite.quantize.statistics.observers import Observer
 
 Array = NDArray[Any]
@@ -226,3 +226,17 @@ def test_a_scale_per_channel_clips_a_share_of_all_values() -> None:
     assert found.clipped == 0.5
     assert found.scale == 1 / 255
     assert causes.fit(rows, np.asarray(1 / 2550), U8).clipped == 1.0  # one scale, for both
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [(S8, 127), (S16, 200)])
+def test_the_best_range_of_16_bits_is_that_of_the_extremes(dtype: DType, limit: float) -> None:
+    """At 8 bits one value of 200,000 is cut off where all others, whole numbers, are exact."""
+    observer = Observer("a", 1)
+    values = np.tile(np.arange(-50.0, 51), 2000)
+    values[0] = 200
+    observer.add(values.astype(np.float32).reshape(1, 1, 1, -1))
+    rows = row_densities(observer.result())
+    found = causes.fit(rows, np.asarray(1.0, np.float32), dtype)
+    assert found.best_scale * dtype.maximum == pytest.approx(limit, rel=0.02)
+    assert found.gap_db == found.best_db - found.at_db
+    assert found.scale == 1.0

@@ -14,6 +14,7 @@ import pytest
 
 from knightlite.api import names
 from knightlite.api.checking import CheckResult, Latency, _is_work, check_on
+from knightlite.api.chips.operators import sizes
 from knightlite.api.diagnosis import as_json
 from knightlite.api.inspection import results
 from knightlite.api.inspection.model_tensors import TensorInfo
@@ -493,3 +494,30 @@ def test_a_shape_that_no_node_asks_for_is_no_work(
     counts: Any = {name: SimpleNamespace(host=count) for name, count in host.items()}
     told = tuple(kind for kind in ("Softmax", "Reshape") if _is_work(kind, counts))
     assert told == kinds
+
+
+def test_what_memories_hold() -> None:
+    chip: Any = SimpleNamespace(
+        fspm_bytes=1_001, wspm_bytes=2_002, mspm_bytes=3_003, ddr_bytes=4_004
+    )
+    assert sizes(chip) == (
+        "A layer must have tiles that fit 1,001 bytes of FSPM, 2,002 of WSPM and 3,003 of MSPM; "
+        "all tensors and constants together 4,004 bytes of DDR."
+    )
+
+
+@pytest.mark.parametrize(
+    ("shape", "layout", "text"),
+    [
+        ((1, 2, 1, 2), "nchw", "chw"), ((1, 2, 1, 2), "nhwc", "hwc"),
+        ((2, 2, 1, 1), "nchw", "plain"), ((2, 2), "nhwc", "plain"),
+    ],
+)  # fmt: skip
+def test_which_text_a_result_has(
+    shape: tuple[int, ...], layout: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is no one picture has no pixels."""
+    for kind in ("chw", "hwc", "plain"):
+        monkeypatch.setattr(f"knightlite.sim.outputs.{kind}_text", lambda values, kind=kind: kind)
+    result = results.ResultInfo(0, "a", None, Path("a.npy"), np.zeros(shape, np.int8))
+    assert results.result_text(result, layout) == text

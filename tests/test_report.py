@@ -119,6 +119,14 @@ def test_ten_lines_fit_a_narrow_terminal(op: str, width: int) -> None:
         assert lines[1].split()[1].startswith("backbone/stage_3")
 
 
+@pytest.mark.parametrize(("count", "shown"), [(4, 4), (5, 5), (6, 5)])
+def test_five_layers_are_shown(count: int, shown: int) -> None:
+    found = many_layers(count, "Conv")
+    lines = summary_lines(found, Tried((), ()))
+    assert len(lines) == 1 + shown + 1
+    assert lines[-1] == "nothing that was tried makes it faster"
+
+
 def test_a_short_name_is_not_cut_for_a_long_operator() -> None:
     code = [load(Space.FSPM, 0, 640)]
     made = program(code, layers=("conv_1",), chip=CHIP, fspm_peak=[0])
