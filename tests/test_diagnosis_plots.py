@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from knightlite import dtypes
-from knightlite.diagnosis import fitting, page, run
+from knightlite.diagnosis import fitting, page, probe, remedies, run
 from knightlite.diagnosis.findings import Finding, LayerQuality
 from knightlite.diagnosis.fitting import Fitting, better_fit
 from knightlite.diagnosis.judge import Score
@@ -158,6 +158,72 @@ def test_a_finding_on_the_page() -> None:
         "-qm kl", "10.0", "exact", "", "", "",
         "-b 16", "1.0", "2.0", "0.25", "0.50", Paired(8, 0, 2).gain,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("findings", [(), (finding("a"),)])
+def test_the_whole_page(findings: tuple[Finding, ...]) -> None:
+    """Remarks are green where nothing is wrong; plots are of the places, each with its values."""
+    observer = Observer("a", 1)
+    observer.add(np.ones((1, 1, 1, 4), np.float32))
+    found = diagnosis(
+        layers=(layer("a", 1.0, 2.0),), findings=findings, statistics={"a": observer.result()},
+        sums={"a": SimpleNamespace(minimum=-np.ones(2), maximum=np.ones(2))},
+        quantized=held(dtypes.S8, 0.5),
+    )  # fmt: skip
+    graph: Any = SimpleNamespace(name="<net>")
+    made = page.html_page(found, graph, "m.onnx", "the <data>")
+    assert "<h1>&lt;net&gt;: what quantization loses, and where</h1>" in made
+    assert "<p><code>m.onnx</code>, the &lt;data&gt;.</p>" in made
+    kinds = re.findall(r'<div class="(finding[^"]*)">([^<]*)<', made)
+    marks = ["finding" if findings else "finding good"] * len(found.remarks)
+    assert [kind for kind, text in kinds if text] == marks
+    assert made.count('<div class="finding"><b>') == len(findings)
+    titles = re.findall(r"<h2>(.*?)</h2>", made)
+    assert titles == ["Causes", "What each layer keeps", "a", "All layers"]
+    told = re.findall(r'aria-label="([^"]*)"', made)
+    assert told[1 + len([item for item in findings if item.remedies]) :][:3] == [
+        "SQNR of every layer, alone and in the whole network", "Histogram of the values of a",
+        "Ranges of the channels of a",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted"), [("minimum", [-1, -4]), ("maximum", [7, 3]), ("energy", [9, 1])]
+)
+def test_pictures_are_added_up_or_give_extremes(kind: str, wanted: list[float]) -> None:
+    found: dict[str, Array] = {}
+    for values in ([[1, 2], [-1, 3]], [[7, -4], [2, 0]]):
+        probe._merge(found, f"a/b/{kind}", np.array(values, np.float32))
+    assert {key: values.tolist() for key, values in found.items()} == {f"a/b/{kind}": wanted}
+
+
+@pytest.mark.parametrize("made_up", [True, False])
+def test_ranges_are_tried_over_pictures_only(
+    made_up: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ``quant`` does it: what is made up tells nothing of outputs."""
+    done: list[str] = []
+
+    def step(name: str) -> Any:
+        def taken(basis: Any, assignment: Any, *more: Any) -> Any:
+            done.append(name)
+            return SimpleNamespace(graph=f"{assignment.graph} {name}"), None
+
+        return taken
+
+    monkeypatch.setattr(remedies, "is_made_up", lambda work: made_up)
+    monkeypatch.setattr(remedies, "assign", lambda basis: SimpleNamespace(graph="assigned"))
+    monkeypatch.setattr(remedies, "choose_ranges", step("ranges"))
+    monkeypatch.setattr(remedies, "choose_output_scales", step("outputs"))
+    monkeypatch.setattr(
+        remedies, "improve", lambda exact, graph, sample, settings, threads: (f"{graph}!", sample)
+    )
+    case: Any = SimpleNamespace(judge=SimpleNamespace(threads=1), workload=None)
+    basis: Any = SimpleNamespace(graph="exact", settings=None)
+    seen: Any = SimpleNamespace(sample="sample", striking=None)
+    made: Any = remedies._finished(case, basis, seen)
+    assert made == ("assigned!" if made_up else "assigned ranges outputs!")
+    assert done == ([] if made_up else ["ranges", "outputs"])
 
 
 # ------------------------------------------------------------------ recipes

@@ -274,3 +274,13 @@ def test_two_shares_alone() -> None:
 )
 def test_a_share_about_chance(right: float, classes: int, chance: bool) -> None:
     assert about_chance(right, classes) is chance
+
+
+@pytest.mark.parametrize(
+    ("lost", "won", "same", "stays"),
+    [(0, 0, True, True), (2, 1, True, True), (20, 1, False, False), (1, 20, False, True)],
+)
+def test_two_models_that_are_told_apart(lost: int, won: int, same: bool, stays: bool) -> None:
+    """The interval of the drop is above 0, or below; what wins for sure stays."""
+    found = Paired(40, lost, won)
+    assert (found.same, found.stays) == (same, stays)

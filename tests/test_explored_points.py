@@ -329,3 +329,12 @@ def test_widths_are_kept_in_order() -> None:
     for item in (kept(16, sqnr_db=1.0), kept(8), kept(16, sqnr_db=2.0)):
         run._remember(work, 0, item)
     assert work.sources[0].network.accuracy == (kept(8), kept(16, sqnr_db=2.0))
+
+
+def test_points_of_what_is_not_there() -> None:
+    """Each by its place from 0 on, with the number that it must be below."""
+    found = explored(POINT, replace(POINT, model=1, chip=2), replace(POINT, chip=1))
+    assert found.misfits() == (
+        ("points[1].model", "below 1", "1"), ("points[1].chip", "below 1", "2"),
+        ("points[2].chip", "below 1", "1"),
+    )  # fmt: skip

@@ -177,10 +177,12 @@ def test_a_batch_in_front_is_the_same_layer(
 # ------------------------------------------------------------------ on the chip
 
 
-def spotter(kind: str, layers: int = 2, hidden: int = 12, both: bool = False) -> Net:
+def spotter(
+    kind: str, layers: int = 2, hidden: int = 12, both: bool = False, frames: int = 25
+) -> Net:
     """As a keyword spotter: layers over frames of features, the last state to 12 words."""
     net = Net(14)
-    net.input("x", (1, 25, 40))
+    net.input("x", (1, frames, 40))
     x, inputs = net.node("Transpose", ["x"], "frames", perm=[1, 0, 2]), 40
     count = 2 if both else 1
     rows = GATES[kind] * hidden
@@ -197,7 +199,7 @@ def spotter(kind: str, layers: int = 2, hidden: int = 12, both: bool = False) ->
         net.nodes.append(made)
         inputs = count * hidden
         if layer < layers - 1:
-            sizes = net.weight(f"s{layer}", np.array([25, 1, inputs], np.int64))
+            sizes = net.weight(f"s{layer}", np.array([frames, 1, inputs], np.int64))
             turned = net.node("Transpose", [f"y{layer}"], f"t{layer}", perm=[0, 2, 1, 3])
             x = net.node("Reshape", [turned, sizes], f"x{layer}")
     last = net.node("Transpose", [f"yh{layers - 1}"], "last", perm=[1, 0, 2])
@@ -207,12 +209,14 @@ def spotter(kind: str, layers: int = 2, hidden: int = 12, both: bool = False) ->
 
 
 @pytest.mark.parametrize(
-    ("kind", "bits", "both", "least"),
-    [("LSTM", 8, False, 25), ("LSTM", 16, False, 55), ("LSTM", 8, True, 25), ("GRU", 8, False, 20),
-     ("GRU", 16, False, 50), ("RNN", 8, False, 15)],
+    ("kind", "bits", "both", "frames", "least"),
+    [("LSTM", 8, False, 25, 25), ("LSTM", 16, False, 12, 55), ("LSTM", 8, True, 12, 25),
+     ("GRU", 8, False, 25, 20), ("GRU", 16, False, 12, 50), ("RNN", 8, False, 25, 15)],
 )  # fmt: skip
-def test_on_the_chip(kind: str, bits: int, both: bool, least: float, tmp_path: Path) -> None:
-    net = spotter(kind, both=both)
+def test_on_the_chip(
+    kind: str, bits: int, both: bool, frames: int, least: float, tmp_path: Path
+) -> None:
+    net = spotter(kind, both=both, frames=frames)
     graph = checked(net, tmp_path, "y")
     assert [op.op for op in graph.host] == ["Reshape"]
     shape = graph.tensors["x"].shape

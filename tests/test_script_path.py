@@ -48,6 +48,8 @@ def test_an_interpreter_learns_the_path(tmp_path: Path, capsys: pytest.CaptureFi
     python.write_text(f"#!/bin/sh\necho {tmp_path}\n")
     python.chmod(0o755)
     assert run(["script-path", "--python", str(python)]) == 0
+    (left,) = tmp_path.glob("*.pth")
+    assert left.read_text() == f"{scripts_folder()}\n"
     made = tmp_path / "knightlite-scripts.pth"
     assert capsys.readouterr().err == f"{made} lets {python} find it.\n"
     (tmp_path / "infer_common.py").write_text("print('theirs')")
