@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,15 @@ import pytest
 from float_nets import FloatNet
 from knightlite import dtypes
 from knightlite.diagnosis import page, places, remedies, run
-from knightlite.diagnosis.causes import CLIPPED, DATA_RANGE, FEW_BITS, RAISED, SPREAD, Suspect
+from knightlite.diagnosis.causes import (
+    CLIPPED,
+    DATA_RANGE,
+    FEW_BITS,
+    RAISED,
+    RARE,
+    SPREAD,
+    Suspect,
+)
 from knightlite.diagnosis.findings import Diagnosis, Finding, LayerQuality
 from knightlite.diagnosis.judge import Score
 from knightlite.diagnosis.places import Mended, Place
@@ -378,3 +387,47 @@ def test_why_a_layer_is_plotted() -> None:
         "Layer 1, Conv, s8: 11.0 dB alone, 21.0 dB in the whole network; shown as cause 1 and "
         "cause 2."
     )
+
+
+def test_rare_activations_that_no_other_range_mends_are_told() -> None:
+    """Those that one mends stay findings, and so do the causes, whatever helps them."""
+    by_range = replace(remedy(10.0, 11.0), words=("-qm", "kl"))
+    wide = replace(remedy(10.0, 20.0), words=("-b", "16"))
+    assert (by_range.is_range, wide.is_range) == (True, False)
+
+    def found(layer: str, *remedies: Remedy) -> Finding:
+        return Finding("rare", layer, layer, "few have it", 2.345, remedies, "advice", {})
+
+    cause, mended = found("a", wide), found("b", wide, by_range)
+    little = found("d", replace(by_range, after=Score(10.99, None)))
+    kept, said = run._told([cause, mended, found("c", wide), little], 1)
+    assert kept == [cause, mended]
+    assert said == tuple(
+        f"rare at {layer}: few have it; not quantized there, the outputs would keep 2.3 dB more, "
+        "but none of the other ranges that were tried gives them 1 dB: at 8 bits it is best left "
+        "as it is."
+        for layer in "cd"
+    )
+    assert run._told([cause], 1) == ([cause], ())
+
+
+def test_rare_activations_that_cost_something_are_looked_at() -> None:
+    """None that is a cause already, and none of another name."""
+    costs = {"a": 9.0, "b": places.RARE_DB, "c": places.RARE_DB - 0.01, "d": 9.0}
+    scored: list[Any] = []
+
+    class Trial:
+        def score(self, mended: Mended) -> Score:
+            scored.append(mended)
+            return Score(1.0, None)
+
+        def cost(self, item: Suspect, base: Score, mended: Mended) -> float:
+            return costs[item.layer]
+
+    trial: Any = Trial()
+    rare = {name: suspect(layer=name, cause=RARE) for name in "abc"}
+    other = suspect(layer="d", cause=SPREAD)
+    found = places.telling(trial, [*rare.values(), other], [Place(1.0, rare["a"])])
+    assert [(place.suspect.layer, place.cost_db) for place in found] == [("b", places.RARE_DB)]
+    assert places.telling(trial, [other], []) == []
+    assert len(scored) == 1
