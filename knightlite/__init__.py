@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from knightlite.api.evaluation import EvaluationResult, ModelScore
     from knightlite.api.exploration import Exploration
     from knightlite.api.models import CompiledModel, QuantizedModel
+    from knightlite.api.residents import ScratchpadUse
     from knightlite.api.simulation import NodeArg
     from knightlite.diagnosis import Diagnosis
     from knightlite.errors import KnightliteError
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
         infer,
         profile,
         quantize,
+        side_by_side,
     )
 
 __all__ = [
@@ -69,6 +71,7 @@ __all__ = [
     "NodeArg",
     "Profile",
     "QuantizedModel",
+    "ScratchpadUse",
     "Session",
     "__version__",
     "compare",
@@ -81,6 +84,7 @@ __all__ = [
     "infer",
     "profile",
     "quantize",
+    "side_by_side",
 ]
 
 _HOMES = {
@@ -95,6 +99,7 @@ _HOMES = {
     "NodeArg": "knightlite.api.simulation",
     "Profile": "knightlite.profiler",
     "QuantizedModel": "knightlite.api.models",
+    "ScratchpadUse": "knightlite.api.residents",
 }  # the others are of knightlite.public
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from knightlite.allocate import place_tensors
@@ -11,6 +11,7 @@ from knightlite.container import Origin, Program
 from knightlite.emit import emit_program
 from knightlite.errors import UnsupportedError, findings_error
 from knightlite.ir import Graph, verify
+from knightlite.isa import Space
 from knightlite.lower import limit_findings, without_zero_blocks
 from knightlite.ops import constraint_findings
 from knightlite.passes import PIPELINE, Explanations, run_passes
@@ -41,6 +42,7 @@ def compile_graph(
     sparse: bool = False,
     budget: Budget | None = None,
     apart: Sequence[str] = (),
+    once: Mapping[Space, int] | None = None,
 ) -> Compiled:
     """Compile a quantized graph; UnsupportedError or CapacityError with all findings at once.
 
@@ -48,13 +50,14 @@ def compile_graph(
     where their lives allow it. ``tilings``: chosen for the same chip before, see
     ``schedule.Tilings``. ``level``: of the schedule, see ``schedule.Level``. ``sparse``: blocks of
     weights that are all zero are skipped. ``budget``: of a level that searches. ``apart``:
-    ``inputs`` and ``outputs`` lie outside the network's memory.
+    ``inputs`` and ``outputs`` lie outside the network's memory. ``once``: offsets in WSPM and MSPM
+    from which constants stay there, loaded once.
     """
     explanations = Explanations()
     plan = plan_graph(
         graph, family, chip_name, explanations, reuse_ddr, tilings, level, sparse, budget, apart
     )
-    program = emit_program(plan, family, chip_name, origin)
+    program = emit_program(plan, family, chip_name, origin, once)
     return Compiled(program, plan.graph, plan, explanations)
 
 

@@ -30,10 +30,12 @@ from knightlite.container import (
     CFG_MAGIC,
     WEIGHT_MAGIC,
     Description,
+    Once,
     Origin,
     Piece,
     Program,
     QuantizationNotes,
+    Region,
     StoredTensor,
     WeightDescription,
     constant,
@@ -513,6 +515,11 @@ def _other_fact(meta: Description, name: str, rng: random.Random) -> Any:
             [replace(value[at], macs=value[at].macs + 1), replace(value[at], name="other")]
         )
         return (*value[:at], layer, *value[at + 1 :])
+    if name == "once":  # nothing of it is loaded there
+        return Once(rng.randrange(1, 4), rng.choice([0, 512]), rng.choice([8, 512]), 0, 0)
+    if name == "regions":
+        end = max(item.end for item in meta.tensors)
+        return rng.choice([(), (Region("outputs", end - 64, 64),), (Region("inputs", end, 64),)])
     if name == "fspm_peak":
         return tuple(item + 1 for item in value)
     if isinstance(value, int):

@@ -21,6 +21,7 @@ from knightlite.container import (
     Layer,
     LowerBound,
     Made,
+    Once,
     Region,
     RegionNote,
     ScheduleNotes,
@@ -215,7 +216,16 @@ def descriptions(draw: DrawFn) -> Description:
         host=host,
         schedule=draw(st.none() | schedules(len(layers))) if layers else None,
         regions=regions,
+        once=draw(st.none() | onces()),
     )
+
+
+@st.composite
+def onces(draw: DrawFn) -> Once:
+    """Something stays in one memory or in both."""
+    sizes = draw(st.tuples(st.integers(0, 9), st.integers(0, 9)).filter(any))
+    places = [draw(st.integers(0, 99)) if size else 0 for size in sizes]
+    return Once(draw(st.integers(1, 9)), places[0], sizes[0], places[1], sizes[1])
 
 
 @st.composite
@@ -231,6 +241,7 @@ COMPOSED: dict[type, Callable[[], SearchStrategy[Any]]] = {
     StoredTensor: stored_tensors,
     Constant: constants,
     HostOperator: any_host_operators,
+    Once: onces,
     Description: descriptions,
 }
 

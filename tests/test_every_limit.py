@@ -25,9 +25,12 @@ ROWS = {key: cases for table in TABLES for key, cases in table.ROWS.items()}
 
 
 ELSEWHERE = {
+    "api/demonstration.py:_require_model": "test_demo.py",
     "api/exploration/run.py:_require_readable": "test_explore.py",
     "api/inspection/submodel.py:_require_whole": "test_submodel.py",
+    "api/residents.py:side_by_side": "test_once.py",
     "cli/show_sim_result.py:command": "test_compare.py",
+    "emit/resident.py:_places": "test_once.py",
     "frontend/axis_orders.py:settle": "test_carrying.py",
     "frontend/carrying.py:_View.aligned": "test_carrying.py",
     "frontend/compute.py:_check_features": "test_canonical.py",
@@ -39,6 +42,7 @@ ELSEWHERE = {
     "frontend/paddle_forms.py:_linear_resize": "test_paddle_forms.py",
     "quantize/statistics/passes.py:compare.forward": "test_picture_runs.py",
     "schedule/homes.py:_pieces": "test_schedules.py",
+    "sim/program_check.py:ProgramCheck._check_once": "test_once.py",
 }
 """What networks show better than a call, and where; their mutants were run there once."""
 

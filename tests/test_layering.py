@@ -134,6 +134,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "emit",
         "errors",
         "ir",
+        "isa",
         "lower",
         "ops",
         "passes",
@@ -297,6 +298,7 @@ WINGS: dict[str, dict[str, tuple[str, ...]]] = {
         "names": ("models",),
         "script_path": (),
         "processes": (),
+        "residents": ("models",),
         # a verb each
         "checking": ("chips",),
         "compilation": ("chips", "models"),

@@ -67,6 +67,8 @@ ENDS: dict[tuple[str, str], tuple[tuple[Any, ...], tuple[Any, ...]]] = {
     ("QuantizeOptions", "methods"): (((), METHODS), (("best",), ("mse", "ALL"))),
     ("QuantizeOptions", "function"): (("infer_auto", "f7"), ("7",)),
     ("CompileOptions", "evaluations"): ((0,), (-1,)),
+    ("CompileOptions", "onceload_m"): ((-1, 0), (-2,)),
+    ("CompileOptions", "onceload_w"): ((-1, 0), (-2,)),
     ("CompileOptions", "search_seconds"): ((0,), (-0.001,)),
     ("CompileOptions", "res_version"): (("a" * 16,), ("a" * 17, "a\n")),
     ("SimulateOptions", "input"): (("x.bin", "7.bin"), ("7",)),

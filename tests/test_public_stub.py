@@ -40,6 +40,7 @@ HOMES = {
     "Path": "pathlib",
     "Profile": "knightlite.profiler",
     "QuantizedModel": "knightlite.api.models",
+    "ScratchpadUse": "knightlite.api.residents",
     "Sequence": "collections.abc",
     "Session": "knightlite.public.stages",
 }

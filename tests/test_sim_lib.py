@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import test_once as once
 import test_outside as outside
 from compilers import SANITIZERS, needs_compiler
 from knightlite.api.simulation import simulate
@@ -28,6 +29,7 @@ from knightlite.container import (
     paired,
 )
 from knightlite.container.description import constant
+from knightlite.isa import Space
 from knightlite.native.library import CHECKED, CHIP_ONLY, Network
 from knightlite.options.simulate import SimulateOptions
 from knightlite.sim import Machine
@@ -265,6 +267,73 @@ def test_memory_of_the_caller(library: Path, here: Path) -> None:
     done = subprocess.run([here / "own", CFG, WEIGHT, KNOWN], capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout == Path("digits_quantize_known_output.bin").read_bytes()
+
+
+def test_what_stays_on_the_chip(library: Path, tmp_path: Path) -> None:
+    """OnceLoad loads it, a frame does not; networks that use what stays of another are refused."""
+    program = once.built(outside.with_parts(), {Space.WSPM: 1024, Space.MSPM: 0}).program
+    other = once.built(outside.with_parts(), {Space.WSPM: 8192, Space.MSPM: 4096}).program
+    inputs = saved(program, tmp_path)
+    for number, each in enumerate((program, other)):
+        cfg, weight = encode_program(each)
+        (tmp_path / f"{number}.cfg").write_bytes(cfg)
+        (tmp_path / f"{number}.weight").write_bytes(weight)
+    source = (
+        HEAD
+        + """
+    static unsigned char more[2][1 << 20];
+    static RNE_NET_S second, third;
+    static void copy(RNE_NET_S *to) {
+        memcpy(more[0], bytes[0], sizeof more[0]);
+        memcpy(more[1], bytes[1], sizeof more[1]);
+        *to = net;
+        to->vpInnerNd = NULL;
+        to->u8pGraph = more[0];
+        to->u8pParams = more[1];
+    }
+    int main(int count, char **words) {
+        RNE_BLOBS_S *out;
+        (void)count;
+        if (open_all(words))
+            return 1;
+        copy(&second); /* the first network's files, with areas of its own */
+        net.s32GraphLen = (TS_S32)take(words[4], 0);
+        take(words[5], 1);
+        third = net; /* the same areas as net */
+        net.eInputType = second.eInputType = INT_CHW;
+        TS_MPI_TRP_RNE_SetLogLevel(RNE_LOG_INFO);
+        if (TS_MPI_TRP_RNE_LoadModel(&net) || TS_MPI_TRP_RNE_LoadModel(&second) ||
+            TS_MPI_TRP_RNE_LoadModel(&third) || TS_MPI_TRP_RNE_Forward(&second))
+            return 2;
+        if (TS_MPI_TRP_RNE_OnceLoad(&net) || TS_MPI_TRP_RNE_OnceLoad(&second) ||
+            TS_MPI_TRP_RNE_OnceLoad(&net) || !TS_MPI_TRP_RNE_OnceLoad(&third))
+            return 3;
+        if (TS_MPI_TRP_RNE_FillInputBlobs(&second, 0, bytes[2]))
+            return 4;
+        TS_MPI_TRP_RNE_Forward(&second);
+        out = TS_MPI_TRP_RNE_Forward(&second);
+        if (!out)
+            return 5;
+        printf("0x%04x\\n", TS_MPI_TRP_RNE_GetBlobsCRC16CCITT(out));
+        TS_MPI_TRP_RNE_UnloadModel(&net);
+        if (TS_MPI_TRP_RNE_OnceLoad(&third))
+            return 6;
+        return TS_MPI_TRP_RNE_UnloadModel(&second) || TS_MPI_TRP_RNE_UnloadModel(&third);
+    }
+    """
+    )
+    build(library, source, tmp_path / "once")
+    done = call(tmp_path / "once", "0.cfg", "0.weight", "input.bin", "1.cfg", "1.weight",
+                cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"0x{crc16(program.meta, Machine(program).run(inputs)):04x}\n"
+    assert "OnceLoad must be called before Forward" in done.stderr
+    assert (
+        "network parts uses bytes 8192 to 10368 of WSPM, and parts 8192 to 10368, of which some "
+        "stay there: compile with other offsets." in done.stderr
+    )
+    assert "MSPM once load end:552" in done.stderr
+    assert "WSPM once load end:3200" in done.stderr
 
 
 @pytest.mark.parametrize("apart", [(), ("inputs", "outputs")])

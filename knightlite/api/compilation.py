@@ -30,6 +30,7 @@ from knightlite.errors import (
     suggestion,
     together,
 )
+from knightlite.json_records import to_json
 from knightlite.layouts import Layout
 from knightlite.options import check
 from knightlite.options.command_line import option_words
@@ -42,7 +43,9 @@ if TYPE_CHECKING:
 
     from knightlite.chip import ChipFamily
     from knightlite.compiler import Compiled
+    from knightlite.container import Once
     from knightlite.ir import Graph
+    from knightlite.isa import Space
     from knightlite.profiler import Certificate, FrameTime
     from knightlite.schedule import Budget
     from knightlite.schedule import Peak as Peak
@@ -169,6 +172,7 @@ def compile_bytes(
         sparse=options.sparse,
         budget=_budget(options, state, origin.model_sha256, family.digest),
         apart=_apart(options, family, target),
+        once=_once(options),
     )
     if options.sparse and not skips_zeros(compiled.graph):
         talk.say(f"--sparse changes nothing: no convolution of {graph.name} has a block of zeros.")
@@ -190,7 +194,10 @@ def compile_bytes(
         contents["search"] = saved_search(order, origin.model_sha256, family.digest)
         tried = order.tried
         talk.say(f"{tried} changes of the schedule tried: --evaluations {tried} makes the same.")
-    proof = certificate(program, bound_record(compiled.graph, family.chip))
+    _tell_once(program.meta.once, options, graph.name, talk)
+    # what no schedule is faster than loads its constants in every frame
+    bound = None if program.meta.once else bound_record(compiled.graph, family.chip)
+    proof = certificate(program, bound)
     frame = frame_time(program, proof.cycles, evidence_for(family))
     return CompiledModel(
         path.stem,
@@ -222,6 +229,25 @@ def _apart(options: CompileOptions, family: ChipFamily, chip: str) -> list[str]:
             )
         found += [side] if asked else []
     return found
+
+
+def _once(options: CompileOptions) -> dict[Space, int]:
+    """Offsets from which constants stay."""
+    from knightlite.isa import Space
+
+    asked = {Space.MSPM: options.onceload_m, Space.WSPM: options.onceload_w}
+    return {space: offset for space, offset in asked.items() if offset >= 0}
+
+
+def _tell_once(once: Once | None, options: CompileOptions, name: str, talk: Talk) -> None:
+    """Where what stays ends, as Knight's log has it."""
+    for memory, asked in (("mspm", options.onceload_m), ("wspm", options.onceload_w)):
+        size = getattr(once, f"{memory}_bytes") if once else 0
+        if asked >= 0 and size:
+            end = getattr(once, f"{memory}_address") + size
+            talk.say(f"{memory.upper()} once load end:{end}")
+        elif asked >= 0:
+            talk.say(f"--onceload-{memory[0]} changes nothing: {name} loads nothing there.")
 
 
 def _budget(
@@ -264,9 +290,10 @@ def known_answer(graph: Graph, golden: onnx.ModelProto) -> tuple[bytes, bytes]:
 
 def _figures(compiled: Compiled, cfg: bytes, weight: bytes) -> dict[str, Any]:
     from knightlite.isa import Load, Store, disassemble
+    from knightlite.profiler import once_bytes, once_cycles
 
     meta, plan = compiled.program.meta, compiled.plan
-    code = disassemble(compiled.program.code)
+    code = disassemble(compiled.program.code)[meta.once_instructions :]
     loads = [item for item in code if isinstance(item, Load)]
     stores = [item for item in code if isinstance(item, Store)]
     return {
@@ -282,6 +309,10 @@ def _figures(compiled: Compiled, cfg: bytes, weight: bytes) -> dict[str, Any]:
         "regions": [
             {"of": item.of, "address": item.address, "size": item.size} for item in meta.regions
         ],
+        "once": None
+        if meta.once is None
+        else to_json(meta.once)
+        | {"read_bytes": once_bytes(compiled.program), "cycles": once_cycles(compiled.program)},
         "ddr_read_bytes": sum(item.payload_bytes for item in loads),
         "ddr_write_bytes": sum(item.payload_bytes for item in stores),
         "ddr_burst_bytes": sum(item.ddr_bytes(meta.chip_values) for item in (*loads, *stores)),

@@ -56,6 +56,11 @@ def command(options: CompileOptions) -> None:
         (f"{region['of']}, outside the network's memory", f"{region['size']:,} bytes of that DDR")
         for region in figures["regions"]
     ]
+    if figures["once"]:
+        once = figures["once"]
+        rows.append(
+            ("loaded once", f"{once['read_bytes']:,} bytes, {once['cycles']:,} cycles, in no frame")
+        )
     if figures["trips"]:
         trips = "; ".join(", ".join(trip) for trip in figures["trips"])
         rows.append(("trips to the host", f"{len(figures['trips'])}: {trips}"))

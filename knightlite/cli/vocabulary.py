@@ -70,8 +70,6 @@ LATER: Mapping[str, tuple[Word, ...]] = {
     "compile": (
         Word(("--net",), "FILE", "networks of Caffe: quantize the ONNX model instead"),
         Word(("-w", "--weight"), "FILE", "their weights"),
-        Word(("--onceload-m",), "N", "several networks in MSPM: a program has all of it", ("-1",)),
-        Word(("--onceload-w",), "N", "the same in WSPM", ("-1",)),
         Word(
             ("--unfixloop",),
             "",

@@ -366,6 +366,29 @@ class Region:
         return self.address + self.size
 
 
+@dataclass(frozen=True, slots=True)
+class Once:
+    """Constants that stay in WSPM and MSPM: the first instructions load them, once for all frames.
+
+    A memory of which nothing is kept has 0 bytes, at 0.
+    """
+
+    instructions: Positive = key("how many of the program's: loads into those memories, no tokens")
+    wspm_address: Count = key("first byte in WSPM that is kept")
+    wspm_bytes: Count = key("bytes of it")
+    mspm_address: Count = key("first byte in MSPM that is kept")
+    mspm_bytes: Count = key("bytes of it")
+
+    def misfits(self) -> Iterator[Fault]:
+        """Nothing that is kept at all, or an address of nothing."""
+        if not self.wspm_bytes and not self.mspm_bytes:
+            yield "wspm_bytes", "at least 1 where mspm_bytes is 0", "0"
+        for name in ("wspm", "mspm"):
+            address = getattr(self, f"{name}_address")
+            if address and not getattr(self, f"{name}_bytes"):
+                yield f"{name}_address", f"0 where {name}_bytes is 0", str(address)
+
+
 def crosses(regions: Sequence[Region], first: int, last: int) -> bool:
     """Whether bytes [first, last) of DDR lie in more than one memory: the network's, regions."""
     if not regions or last <= regions[0].address:
@@ -416,6 +439,10 @@ class Description:
         "of `--input-indep` and `--output-indep`: what lies outside the network's memory, in order",
         default=(),
     )
+    once: Once | None = key(
+        "of `--onceload-m` and `--onceload-w`: what stays on the chip from frame to frame",
+        default=None,
+    )
 
     @property
     def declared_inputs(self) -> tuple[str, ...]:
@@ -427,6 +454,11 @@ class Description:
     def usual_frames(self) -> int:
         """The frames that ``sim`` runs where none are asked for."""
         return 1 if self.quantization is None else self.quantization.ir_batch
+
+    @property
+    def once_instructions(self) -> int:
+        """The first instructions, which run once before all frames."""
+        return self.once.instructions if self.once else 0
 
     @property
     def own_end(self) -> int:
@@ -473,6 +505,12 @@ class Description:
             yield "constants_bytes", f"at most {self.ddr_bytes}", str(self.constants_bytes)
         yield from self._misplaced()
         yield from self._misfitting_regions()
+        for name in ("wspm", "mspm") if self.once else ():
+            room = getattr(self.chip_values, f"{name}_bytes")
+            first = getattr(self.once, f"{name}_address")
+            size = getattr(self.once, f"{name}_bytes")
+            if first + size > room:
+                yield f"once.{name}_bytes", f"at most {room - first} from {first} on", str(size)
         yield from self._unconnected()
         yield from self._misfitting_general()
 

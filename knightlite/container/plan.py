@@ -87,6 +87,11 @@ HEAD = Record(
         Item("inputs_size", "Q", "its `size`; 0: they have none"),
         Item("outputs_address", "Q", "the same of the outputs"),
         Item("outputs_size", "Q", "the same of the outputs"),
+        Item("once", "Q", "`instructions` of what stays on the chip; 0: nothing does"),
+        Item("kept_wspm_address", "Q", "its `wspm_address`"),
+        Item("kept_wspm_bytes", "Q", "its `wspm_bytes`"),
+        Item("kept_mspm_address", "Q", "its `mspm_address`"),
+        Item("kept_mspm_bytes", "Q", "its `mspm_bytes`"),
         Item("layers", "I", "number of layers"),
         Item("tensors", "I", "number of tensors"),
         Item("inputs", "I", "number of inputs"),
@@ -241,7 +246,7 @@ def _plan_bytes(meta: Description, pair: bytes) -> bytes:
         pair, hashlib.sha256(described).digest(), bytes.fromhex(meta.chip_digest),
         meta.ddr_bytes, meta.constants_bytes, chip.ddr_bytes, chip.fspm_bytes, chip.wspm_bytes,
         chip.mspm_bytes, chip.wspm_align_bytes, *_region(meta, "inputs"),
-        *_region(meta, "outputs"), len(meta.layers), len(tensors),
+        *_region(meta, "outputs"), *_once(meta), len(meta.layers), len(tensors),
         len(meta.inputs), len(meta.outputs), sum(map(_scale_count, tensors)), len(meta.host),
         len(meta.general), sum(len(item.reads) for item in meta.general),
         len(host.operands), len(host.attributes), len(host.numbers), len(meta.graph_outputs),
@@ -371,6 +376,16 @@ def _region(meta: Description, side: Side) -> tuple[int, int]:
     """Address and size."""
     found = meta.region(side)
     return (0, 0) if found is None else (found.address, found.size)
+
+
+def _once(meta: Description) -> tuple[int, ...]:
+    found = meta.once
+    if found is None:
+        return (0,) * 5
+    return (
+        found.instructions, found.wspm_address, found.wspm_bytes, found.mspm_address,
+        found.mspm_bytes,
+    )  # fmt: skip
 
 
 def _names(entries: Iterable[StoredTensor]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal, cast, get_args
 
 from knightlite import schedule
@@ -16,6 +16,7 @@ from knightlite.container import (
     Layer,
     LowerBound,
     Made,
+    Once,
     Origin,
     Piece,
     Program,
@@ -28,39 +29,91 @@ from knightlite.container import (
     paired,
 )
 from knightlite.container.description import ElementType, IntegerType, Side
+from knightlite.emit.resident import resident
 from knightlite.emit.tokens import with_tokens
 from knightlite.errors import CapacityError, Finding, findings_error
 from knightlite.ir import Graph, HostOp, Node, Tensor
 from knightlite.ir.graph import flatten_chains
-from knightlite.isa import Instruction, Store, assemble
+from knightlite.isa import Instruction, Space, Store, assemble, in_program
 from knightlite.json_records import LARGEST_WHOLE
 from knightlite.lower import skips_zeros
 from knightlite.ops import BY_NAME, View, general, host
-from knightlite.schedule import LayerPlan, Plan, plan_instructions
+from knightlite.schedule import LayerPlan, Plan, frame_cycles, plan_instructions
 
 
 def program_code(plan: Plan) -> list[Instruction]:
     """All instructions of a plan in order, with their layers' numbers and with tokens."""
-    borders = sorted({border for border, _ in trips(plan.graph)})
+    return _with_tokens(plan, _in_order(plan))
+
+
+def _in_order(plan: Plan) -> list[Instruction]:
+    """The same without tokens."""
     if plan.order is not None:
-        return with_tokens(plan.order.code, borders=borders)
-    per_layer = plan_instructions(plan)
-    flat = [item for instructions in per_layer for item in instructions]
-    layers = [index for index, instructions in enumerate(per_layer) for _ in instructions]
-    return with_tokens(flat, plan.level.in_turn, layers, borders)
+        return list(plan.order.code)
+    return [
+        in_program(item, index, 0, 0)
+        for index, instructions in enumerate(plan_instructions(plan))
+        for item in instructions
+    ]
 
 
-def emit_program(plan: Plan, family: ChipFamily, chip_name: str, origin: Origin) -> Program:
+def _with_tokens(plan: Plan, code: Sequence[Instruction]) -> list[Instruction]:
+    borders = sorted({border for border, _ in trips(plan.graph)})
+    return with_tokens(code, plan.order is None and plan.level.in_turn, borders=borders)
+
+
+@dataclass(frozen=True, slots=True)
+class _Code:
+    """``loads`` run once and stand first; ``frame``: the rest, with tokens of its own.
+
+    ``places``: where an instruction of the plan is in the program; None: as it is.
+    """
+
+    loads: tuple[Instruction, ...]
+    frame: list[Instruction]
+    once: Once | None = None
+    places: Mapping[int, int] | None = None
+
+    def at(self, place: int) -> int:
+        """Where an instruction of the plan is in the program."""
+        return place if self.places is None else len(self.loads) + self.places[place]
+
+
+def _code(plan: Plan, chip: Chip, once: Mapping[Space, int]) -> _Code:
+    """The program of a plan; ``once``: offsets from which constants stay in their memories."""
+    code = _in_order(plan)
+    if not once:
+        return _Code((), _with_tokens(plan, code))
+    found = resident(code, len(plan.constants), once, chip)
+    if not found.once:
+        return _Code((), _with_tokens(plan, code))
+    areas = [found.areas.get(space, (0, 0)) for space in (Space.WSPM, Space.MSPM)]
+    (wspm, wspm_end), (mspm, mspm_end) = areas
+    told = Once(len(found.once), wspm, wspm_end - wspm, mspm, mspm_end - mspm)
+    return _Code(found.once, _with_tokens(plan, found.frame), told, found.places)
+
+
+def emit_program(
+    plan: Plan,
+    family: ChipFamily,
+    chip_name: str,
+    origin: Origin,
+    once: Mapping[Space, int] | None = None,
+) -> Program:
     """The program of a plan; ``origin``: what its model came from.
 
-    CapacityError where a layer takes more cycles than the .cfg counts.
+    ``once``: offsets in WSPM and MSPM from which constants stay there. CapacityError where they do
+    not fit, or where a layer takes more cycles than the .cfg counts.
     """
+    found = _code(plan, family.chip, once or {})
+    if found.once is not None:
+        plan = _repriced(plan, found.frame)
     _check_cycles(plan)
-    instructions = program_code(plan)
+    instructions = [*found.loads, *found.frame]
     code = assemble(instructions)
     graph = plan.graph
-    hosted = _general(graph, instructions)
-    tensors = _tensors(plan, instructions, {item.output: item.at for item in hosted})
+    hosted = _general(graph, found.frame, len(found.loads))
+    tensors = _tensors(plan, instructions, {item.output: item.at for item in hosted}, found)
     meta = Description(
         name=graph.name,
         version=origin.version,
@@ -85,15 +138,25 @@ def emit_program(plan: Plan, family: ChipFamily, chip_name: str, origin: Origin)
         graph_outputs=graph.outputs,
         host=_behind(graph),
         general=hosted,
-        schedule=_schedule_notes(plan, family),
+        schedule=None if found.once is not None else _schedule_notes(plan, family),
         regions=tuple(
             Region(cast(Side, item.of), item.address, item.size_bytes) for item in plan.regions
         ),
+        once=found.once,
     )
     host_model = b""
     if host.needs_onnx_runtime(graph):
         host_model = host.model(graph).SerializeToString(deterministic=True)
     return paired(Program(meta, code, plan.constants, host_model))
+
+
+def _repriced(plan: Plan, frame: Sequence[Instruction]) -> Plan:
+    """The plan whose layers take what they take in a frame without loads of constants."""
+    cycles = frame_cycles(plan, frame)
+    layers = (
+        replace(layer, estimated_cycles=cycles[index]) for index, layer in enumerate(plan.layers)
+    )
+    return replace(plan, layers=tuple(layers))
 
 
 def _check_cycles(plan: Plan) -> None:
@@ -151,12 +214,14 @@ def _layer(graph: Graph, layer: LayerPlan) -> Layer:
     )
 
 
-def _general(graph: Graph, code: Sequence[Instruction]) -> tuple[GeneralLayer, ...]:
+def _general(
+    graph: Graph, code: Sequence[Instruction], before: int = 0
+) -> tuple[GeneralLayer, ...]:
     """What the host computes in the middle, with the instructions that wait for it."""
     return tuple(
         GeneralLayer(
             name=node.name,
-            at=sum(item.layer < border for item in code),
+            at=before + sum(item.layer < border for item in code),
             operators=_operators(graph, node),
             reads=tuple(dict.fromkeys(node.inputs)),
             output=node.output,
@@ -196,7 +261,7 @@ def _operators(graph: Graph, node: Node) -> tuple[HostOperator, ...]:
 
 
 def _tensors(
-    plan: Plan, code: Sequence[Instruction], hosted: Mapping[str, int]
+    plan: Plan, code: Sequence[Instruction], hosted: Mapping[str, int], placed: _Code
 ) -> dict[str, StoredTensor]:
     """Every tensor that the program makes, inputs first.
 
@@ -216,7 +281,11 @@ def _tensors(
     for node in graph.nodes:
         name = node.output
         if name in in_fspm:
-            found[name] = _in_pieces(graph.tensors[name], in_fspm[name])
+            pieces = [
+                item._replace(first=placed.at(item.first), ready=placed.at(item.ready))
+                for item in in_fspm[name]
+            ]
+            found[name] = _in_pieces(graph.tensors[name], pieces)
             continue
         if is_placed(node):  # its bytes are those of its inputs, or among them
             parts = [lives[item] for item in node.inputs]

@@ -55,6 +55,7 @@ _OTHERS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "knl_arena_bytes": (c_size_t, (c_void_p,)),
     "knl_outside_bytes": (c_uint64, (c_void_p, c_uint)),
     "knl_begin": (None, (c_void_p,)),
+    "knl_load_once": (None, (c_void_p,)),
     "knl_advance": (None, (c_void_p, c_uint32)),
     "knl_fspm": (c_void_p, (c_void_p,)),
     "knl_saturations": (c_uint64, (c_void_p,)),
@@ -82,7 +83,7 @@ class Network:
         self._network = ctypes.create_string_buffer(self._library.knl_network_bytes())
         self._error = Error()
         self._files = cfg, weight  # constants are read in place: they must stay
-        self._arena = np.empty(0, np.uint8)
+        self.arena = np.empty(0, np.uint8)
         self._outside: dict[int, Array] = {}
         self._call("knl_open", cfg, len(cfg), weight, len(weight), options)
 
@@ -118,8 +119,12 @@ class Network:
             size = self.outside_bytes(side)
             if size and side not in self._outside:
                 self.set_outside(side, np.zeros(size, np.uint8))
-        self._arena = np.empty(self.arena_bytes, np.uint8)
-        self._call("knl_start", self._arena.ctypes.data, self._arena.size)
+        self.arena = np.empty(self.arena_bytes, np.uint8)
+        self._call("knl_start", self.arena.ctypes.data, self.arena.size)
+
+    def load_once(self) -> None:
+        """Load again what stays on the chip from frame to frame."""
+        self._library.knl_load_once(self._network)
 
     def begin(self) -> None:
         """A frame begins: what was written into its inputs."""
@@ -137,8 +142,8 @@ class Network:
     @property
     def fspm(self) -> Array:
         """The bytes of the arena from the feature scratchpad on, as they are now."""
-        first = int(self._library.knl_fspm(self._network)) - self._arena.ctypes.data
-        return self._arena[first:]
+        first = int(self._library.knl_fspm(self._network)) - self.arena.ctypes.data
+        return self.arena[first:]
 
     def require_host(self) -> None:
         """FormatError where an operator of the host could not compute in the last frame."""

@@ -56,7 +56,8 @@ class CompileOptions:
     ``sparse``: blocks of zeros are skipped. ``explain_memory``: the result says what lies in each
     memory at its fullest. ``res_version``: a text of the user's. ``input_order``: layout of raw
     input files, None for that of the model. ``input_indep``, ``output_indep``: they lie outside the
-    network's memory. ``directory``: where the manifest is kept.
+    network's memory. ``onceload_m``, ``onceload_w``: offsets in MSPM and WSPM from which constants
+    stay there; -1: none do. ``directory``: where the manifest is kept.
     """
 
     onnx: Path | None = like(shared.QUANTIZED)
@@ -138,6 +139,23 @@ class CompileOptions:
         help="The same of outputs.",
         default=False,
         doc="the same of outputs.",
+    )
+    onceload_m: int = option(
+        "--onceload-m",
+        kind=whole(-1),
+        help="Parameters and tables stay in MSPM from this byte on, loaded once; -1: they are "
+        "loaded in every frame.",
+        default=-1,
+        metavar="N",
+        doc="parameters and tables stay in MSPM from this byte on, loaded once; -1: they do not.",
+    )
+    onceload_w: int = option(
+        "--onceload-w",
+        kind=whole(-1),
+        help="The same of weights, in WSPM.",
+        default=-1,
+        metavar="N",
+        doc="the same of weights, in WSPM.",
     )
     explain_memory: bool = option(
         "--explain-memory",

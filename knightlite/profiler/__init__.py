@@ -19,6 +19,7 @@ from knightlite.profiler.certificate import (
 from knightlite.profiler.ddr_causes import CAUSES
 from knightlite.profiler.frame_time import FrameTime, frame_time, host_ms
 from knightlite.profiler.occupancy import Occupancy, Span, occupancies
+from knightlite.profiler.per_frame import once_bytes, once_cycles, per_frame
 from knightlite.profiler.perfetto import perfetto_trace
 from knightlite.profiler.profile import Batch, LayerProfile, Profile, profile
 from knightlite.profiler.regions import RegionProfile
@@ -52,6 +53,9 @@ __all__ = [
     "frame_time",
     "host_ms",
     "occupancies",
+    "once_bytes",
+    "once_cycles",
+    "per_frame",
     "perfetto_trace",
     "plain",
     "profile",

@@ -10,6 +10,7 @@ from knightlite.chip import Chip
 from knightlite.container import LowerBound, Program, program_chip
 from knightlite.events import Timeline
 from knightlite.isa import disassemble
+from knightlite.profiler.per_frame import per_frame
 from knightlite.profiler.regions import RegionProfile, region_profiles
 from knightlite.sim import simulate_time
 from knightlite.sim.program_order import ProgramOrder
@@ -53,7 +54,7 @@ class Certificate:
 
 def certificate(program: Program, bound: LowerBound | None = None) -> Certificate:
     """Of a program on the chip that it was compiled for; ``bound``: where the ``.cfg`` has none."""
-    chip = program_chip(program)
+    chip, program = program_chip(program), per_frame(program)
     instructions = disassemble(program.code)
     timeline = simulate_time(instructions, chip)
     found = certified(program, ProgramOrder(instructions), timeline, chip)

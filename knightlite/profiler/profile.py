@@ -21,6 +21,7 @@ from knightlite.profiler.certainty import Certainty, certainty, plain
 from knightlite.profiler.certificate import Certificate, certified
 from knightlite.profiler.ddr_causes import ddr_bytes_by_cause
 from knightlite.profiler.frame_time import FrameTime, frame_rate, host_ms
+from knightlite.profiler.per_frame import once_cycles, per_frame
 from knightlite.profiler.what_if import WhatIf, what_ifs
 from knightlite.sim.checks import require_all_fields
 from knightlite.sim.clock import simulate_time
@@ -101,7 +102,8 @@ class Profile:
     beside it, in no other figure but ``frame``'s with it, 0 where nobody said it; ``certificate``:
     how far the schedule is from a bound, and why; ``ddr_causes``: why bytes move, by the keys of
     ``ddr_causes.CAUSES``; ``what_ifs``: the same program where one part of the machine
-    is faster; ``trips``: to the host in the middle, whose time nobody knows.
+    is faster; ``trips``: to the host in the middle, whose time nobody knows;
+    ``once_cycles``: of loading what stays on the chip, before all frames, in no other figure.
     """
 
     name: str
@@ -128,6 +130,7 @@ class Profile:
     ddr_causes: Mapping[str, int]
     what_ifs: tuple[WhatIf, ...]
     trips: tuple[Trip, ...] = ()
+    once_cycles: int = 0
 
     @property
     def time_ms(self) -> float:
@@ -204,6 +207,8 @@ def profile(
     its figures were held against, and whether on this chip itself.
     """
     target, assumed = assume(chip or program_chip(program), facts or {})
+    loaded_once = once_cycles(program, target)
+    program = per_frame(program)
     instructions = disassemble(program.code)
     names = [layer.name for layer in program.meta.layers]
     alike = Alike(instructions)
@@ -250,6 +255,7 @@ def profile(
         ddr_causes=ddr_bytes_by_cause(program, instructions, target),
         what_ifs=what_ifs(order, target),
         trips=tuple(_trips(program, instructions)),
+        once_cycles=loaded_once,
     )
 
 

@@ -14,6 +14,7 @@ from knightlite.chip import Chip
 from knightlite.container import Program, program_chip
 from knightlite.isa import Instruction, Transfer, disassemble
 from knightlite.profiler.assumptions import assume
+from knightlite.profiler.per_frame import per_frame
 from knightlite.sim import simulate_time
 from knightlite.sim.frames import total_cycles
 from knightlite.sim.program_order import ProgramOrder
@@ -80,7 +81,8 @@ QUESTIONS = (
 def frame_ms(program: Program, facts: Mapping[str, int] | None = None) -> float:
     """Milliseconds of one frame on the chip compiled for, with some of its facts assumed."""
     chip, _ = assume(program_chip(program), facts or {})
-    return simulate_time(disassemble(program.code), chip).total_cycles * 1e3 / chip.clock_hz
+    code = disassemble(per_frame(program).code)
+    return simulate_time(code, chip).total_cycles * 1e3 / chip.clock_hz
 
 
 def what_ifs(order: ProgramOrder, chip: Chip) -> tuple[WhatIf, ...]:

@@ -102,6 +102,7 @@ def profile_json(found: Profile, advice: Mapping[str, Any] | None = None) -> str
         "ddr_efficiency_percent": found.ddr_efficiency_percent,
         "assumed": [asdict(item) for item in found.assumed],
         "cycles": found.cycles,
+        "once_cycles": found.once_cycles,
         **found.frame.json,
         "limiter": limiter_json(found),
         "advice": advice,

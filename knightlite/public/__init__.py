@@ -7,7 +7,16 @@ a ``KnightliteError`` with ``sentence`` and ``hint``.
 """
 
 from knightlite.public.quantizing import compare_layers, convert, infer, quantize
-from knightlite.public.stages import Session, compare, compile, diagnose, evaluate, explore, profile
+from knightlite.public.stages import (
+    Session,
+    compare,
+    compile,
+    diagnose,
+    evaluate,
+    explore,
+    profile,
+    side_by_side,
+)
 
 __all__ = [
     "Session",
@@ -21,4 +30,5 @@ __all__ = [
     "infer",
     "profile",
     "quantize",
+    "side_by_side",
 ]

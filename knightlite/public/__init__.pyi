@@ -14,6 +14,7 @@ from knightlite.api.evaluation import EvaluationResult
 from knightlite.api.exploration import Exploration
 from knightlite.api.models import CompiledModel, File, QuantizedModel
 from knightlite.api.quantization import Data
+from knightlite.api.residents import ScratchpadUse
 from knightlite.diagnosis import Diagnosis
 from knightlite.profiler import Profile
 from knightlite.public.stages import Session as Session
@@ -31,6 +32,7 @@ __all__ = [
     "infer",
     "profile",
     "quantize",
+    "side_by_side",
 ]
 
 def compare(
@@ -105,6 +107,8 @@ def compile(
     input_order: str | None = None,
     input_indep: bool = False,
     output_indep: bool = False,
+    onceload_m: int = -1,
+    onceload_w: int = -1,
     explain_memory: bool = False,
     save_dir: str | Path | None = None,
 ) -> CompiledModel:
@@ -128,6 +132,9 @@ def compile(
             model's.
         input_indep: inputs lie outside the network's memory, where who runs it says.
         output_indep: the same of outputs.
+        onceload_m: parameters and tables stay in MSPM from this byte on, loaded once; -1: they do
+            not.
+        onceload_w: the same of weights, in WSPM.
         explain_memory: name what lies in each memory where it is fullest (``memory`` of the
             result).
         save_dir: where the files of ``knightlite compile`` are to be left; default: nowhere.
@@ -501,4 +508,15 @@ def quantize(
             code.
         seed: of the choice of pictures in a folder.
         save_dir: where the files of ``knightlite quant`` are to be left; default: nowhere.
+    """
+
+def side_by_side(
+    compiled: Sequence[CompiledModel | File],
+) -> tuple[ScratchpadUse, ...]:
+    """Say what each network uses of WSPM and MSPM; refuse those that cannot be loaded together.
+
+    What one was compiled to keep there (``onceload_w``, ``onceload_m``) no other may use.
+
+    Args:
+        compiled: what ``compile`` returned, ``.cfg`` or ``.tsmodel`` files, or their bytes.
     """

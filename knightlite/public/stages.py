@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from knightlite.api.evaluation import EvaluationResult
     from knightlite.api.exploration import Exploration
     from knightlite.api.models import CompiledModel, File, QuantizedModel
+    from knightlite.api.residents import ScratchpadUse
     from knightlite.api.simulation import NodeArg
     from knightlite.diagnosis import Diagnosis
     from knightlite.profiler import Profile
@@ -142,6 +143,20 @@ def profile(
     if save_dir is not None:
         save_profile(found, binary.cfg.name.removesuffix(".cfg"), Path(save_dir))
     return found
+
+
+def side_by_side(compiled: Sequence[CompiledModel | File]) -> tuple[ScratchpadUse, ...]:
+    """Say what each network uses of WSPM and MSPM; refuse those that cannot be loaded together.
+
+    What one was compiled to keep there (``onceload_w``, ``onceload_m``) no other may use.
+
+    Args:
+        compiled: what ``compile`` returned, ``.cfg`` or ``.tsmodel`` files, or their bytes.
+    """
+    from knightlite.api.models import open_binary
+    from knightlite.api.residents import side_by_side as uses
+
+    return uses([open_binary(item, None) for item in compiled])
 
 
 @record_function(DiagnoseOptions)

@@ -90,6 +90,9 @@ typedef struct knl_network {
     uint64_t own_end; /* of the network's own DDR: behind it lies what is outside */
     uint64_t outside_first[KNL_SIDES], outside_size[KNL_SIDES]; /* in DDR; 0: in the arena */
     uint8_t *outside[KNL_SIDES];
+    uint32_t once; /* instructions that run once, before all frames, and the byte behind them */
+    size_t once_byte;
+    uint64_t kept_first[4], kept_bytes[4]; /* per memory: what they leave there for all frames */
     const uint8_t *arena;
     size_t arena_bytes;
     uint32_t layer_count, tensor_count, input_count, output_count;
@@ -156,6 +159,17 @@ uint64_t knl_outside_offset(const knl_network *net, uint32_t tensor);
 
 /* Check the program and set up its memories in the arena. */
 int knl_start(knl_network *net, void *arena, size_t arena_bytes, knl_error *error);
+
+enum { KNL_WSPM = 2, KNL_MSPM = 3 };
+
+/* What a network uses of one of these memories of the chip, [first, last); 1: it stays there from
+ * frame to frame, 0: it is loaded in every frame. Networks beside each other must not use what stays
+ * of another. */
+int knl_scratchpad(const knl_network *net, unsigned memory, uint64_t *first, uint64_t *last);
+
+/* Load again what stays in WSPM and MSPM from frame to frame, which knl_start has loaded: of a network
+ * compiled with --onceload-w or --onceload-m, where something else has used them meanwhile. */
+void knl_load_once(knl_network *net);
 
 /* The same in parts: a frame begins, and goes on up to an instruction, which is left out. */
 void knl_begin(knl_network *net);

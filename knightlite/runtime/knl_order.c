@@ -327,6 +327,8 @@ int knl_check_races(const knl_network *net, uint8_t *work, knl_error *error) {
         status = step(state, net, index, &item, &clock, &who.position, error);
         if (status)
             return status;
+        if (index < net->once) /* has ended before a frame begins */
+            continue;
         who.index = index;
         count = knl_operands(&item, found);
         for (i = 0; i < count; i++) {

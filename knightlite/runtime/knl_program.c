@@ -47,7 +47,8 @@ int knl_scan(knl_network *net, knl_error *error) {
         count = knl_operands(&item, found);
         for (i = 0; i < count; i++)
             net->most_segments[found[i].space] += 2;
-        net->instructions++;
+        if (++net->instructions == net->once)
+            net->once_byte = at;
     }
     return KNL_OK;
 }

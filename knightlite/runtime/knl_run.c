@@ -256,10 +256,13 @@ int knl_start(knl_network *net, void *arena, size_t arena_bytes, knl_error *erro
     net->wspm = net->mapped == KNL_NOT_MAPPED ? first + at.wspm : NULL;
     if (net->mapped) {
         write_map(net, first + at.records, first + at.copies);
-        return check_far_masks(net, error);
+        status = check_far_masks(net, error);
+    } else {
+        status = check_masks(net, error);
+        memset(net->wspm, 0, (size_t)(at.work - at.wspm));
     }
-    status = check_masks(net, error);
-    memset(net->wspm, 0, (size_t)(at.work - at.wspm));
+    if (!status)
+        knl_load_once(net);
     return status;
 }
 
@@ -351,10 +354,28 @@ static void observe(const knl_network *net, int64_t index, knl_observer observer
             observer(context, at);
 }
 
+int knl_scratchpad(const knl_network *net, unsigned memory, uint64_t *first, uint64_t *last) {
+    int stays = net->kept_bytes[memory] > 0;
+    *first = stays ? net->kept_first[memory] : 0;
+    *last = stays ? *first + net->kept_bytes[memory] : net->used_bytes[memory];
+    return stays;
+}
+
+void knl_load_once(knl_network *net) {
+    size_t byte = 0;
+    knl_item item;
+    while (byte < net->once_byte) {
+        byte = knl_decode(net, byte, &item);
+        if (item.space != KNL_SPACE_WSPM || net->wspm)
+            knl_run_transfer(net, &item);
+    }
+}
+
 void knl_begin(knl_network *net) {
     net->saturations = 0;
-    net->next_byte = 0;
-    net->next = net->next_record = net->next_store = net->next_layer = 0;
+    net->next_byte = net->once_byte;
+    net->next = net->once;
+    net->next_record = net->next_store = net->next_layer = 0;
     net->packed[0] = 0;
     net->failed_why = 0;
 }
@@ -384,6 +405,8 @@ void knl_run(knl_network *net, knl_observer observer, void *context) {
     knl_advance(net, 0);
     if (observer)
         observe(net, -1, observer, context);
+    if (observer && net->once)
+        observe(net, (int64_t)net->once - 1, observer, context);
     while (observer && net->next < net->instructions) {
         knl_advance(net, net->next + 1);
         observe(net, (int64_t)net->next - 1, observer, context);

@@ -318,6 +318,26 @@ static int check_overlap(const place *at, const knl_operand *found, unsigned cou
     return KNL_OK;
 }
 
+/* Before all frames constants are loaded into what is kept; no frame changes that. */
+static int check_once(const place *at, const knl_operand *found) {
+    const knl_network *net = at->net;
+    const knl_item *item = at->item;
+    int loads = item->opcode == KNL_OP_LOAD && item->space != KNL_SPACE_FSPM;
+    if (loads) {
+        uint64_t first = net->kept_first[item->space];
+        uint64_t last = first + net->kept_bytes[item->space];
+        int inside = first <= found[1].address && knl_last(&found[1]) <= last;
+        int apart = knl_last(&found[1]) <= first || last <= found[1].address;
+        int sound = inside && knl_last(&found[0]) <= net->constants_bytes && !item->wait &&
+                    !item->signal;
+        if (at->index < net->once ? !sound : !apart)
+            REFUSE(at, "must leave what is kept as it is.");
+    } else if (at->index < net->once) {
+        REFUSE(at, "must load constants into what is kept, as it runs once.");
+    }
+    return KNL_OK;
+}
+
 static int check_one(const place *at, uint8_t *marks) {
     const knl_item *item = at->item;
     knl_operand found[KNL_MOST_OPERANDS];
@@ -346,9 +366,10 @@ static int check_one(const place *at, uint8_t *marks) {
                    item->ddr_address, last);
         if (item->opcode == KNL_OP_STORE && knl_is_given(at->net, item->ddr_address))
             REFUSE(at, "stores to DDR %x inside the inputs' own memory.", item->ddr_address);
-        return KNL_OK;
+        return at->net->once ? check_once(at, found) : KNL_OK;
     }
-    return check_overlap(at, found, count, marks);
+    status = at->net->once ? check_once(at, found) : KNL_OK;
+    return status ? status : check_overlap(at, found, count, marks);
 }
 
 int knl_check_structure(const knl_network *net, uint8_t *marks, knl_error *error) {

@@ -116,6 +116,25 @@ static int read_outside(knl_network *net, const uint8_t *head, knl_error *error)
     return KNL_OK;
 }
 
+/* What stays on the chip, behind whose loads frames begin. */
+static int read_once(knl_network *net, const uint8_t *head, knl_error *error) {
+    uint64_t once = knl_u64(head + KNL_HEAD_ONCE);
+    uint64_t *first = net->kept_first, *bytes = net->kept_bytes;
+    first[KNL_SPACE_WSPM] = knl_u64(head + KNL_HEAD_KEPT_WSPM_ADDRESS);
+    bytes[KNL_SPACE_WSPM] = knl_u64(head + KNL_HEAD_KEPT_WSPM_BYTES);
+    first[KNL_SPACE_MSPM] = knl_u64(head + KNL_HEAD_KEPT_MSPM_ADDRESS);
+    bytes[KNL_SPACE_MSPM] = knl_u64(head + KNL_HEAD_KEPT_MSPM_BYTES);
+    if (once > UINT32_MAX || first[KNL_SPACE_WSPM] > net->wspm_bytes ||
+        bytes[KNL_SPACE_WSPM] > net->wspm_bytes - first[KNL_SPACE_WSPM] ||
+        first[KNL_SPACE_MSPM] > net->mspm_bytes ||
+        bytes[KNL_SPACE_MSPM] > net->mspm_bytes - first[KNL_SPACE_MSPM])
+        return knl_say(error, KNL_DAMAGED, KNL_HEAD_ONCE,
+                       "the .cfg is damaged: %u bytes of WSPM and %u of MSPM cannot be kept.",
+                       bytes[KNL_SPACE_WSPM], bytes[KNL_SPACE_MSPM]);
+    net->once = (uint32_t)once;
+    return KNL_OK;
+}
+
 int knl_read_plan(knl_network *net, const uint8_t *head, size_t bytes, knl_error *error) {
     int status;
     net->constants_bytes = knl_u64(head + KNL_HEAD_CONSTANTS_BYTES);
@@ -128,6 +147,8 @@ int knl_read_plan(knl_network *net, const uint8_t *head, size_t bytes, knl_error
     status = check_memories(net, head, error);
     if (!status)
         status = read_outside(net, head, error);
+    if (!status)
+        status = read_once(net, head, error);
     return status ? status : find_records(net, head, bytes, error);
 }
 
@@ -365,6 +386,10 @@ int knl_check_plan(knl_network *net, const uint8_t *head, knl_error *error) {
         status = check_host(net, knl_u32(head + KNL_HEAD_NUMBERS), error);
     if (!status)
         status = knl_scan(net, error);
+    if (!status && net->once > net->instructions)
+        status = knl_say(error, KNL_DAMAGED, KNL_HEAD_ONCE,
+                         "%u instructions must run once, and the program has %u.",
+                         (uint64_t)net->once, (uint64_t)net->instructions);
     for (at = 0; at < net->general_count && !status; at++)
         status = take_text(net, net->general + at * KNL_GENERAL_SIZE, &name, error);
     for (at = 0; at < net->tensor_count && !status; at++)

@@ -10,7 +10,7 @@ from knightlite.schedule.local_search import Budget
 from knightlite.schedule.means import cut_means
 from knightlite.schedule.peaks import Holder, Peak, block_name, memory_peaks
 from knightlite.schedule.plan import Tilings, layer_key, plan_instructions
-from knightlite.schedule.planning import make_plan
+from knightlite.schedule.planning import frame_cycles, make_plan
 from knightlite.schedule.records import LayerPlan, Order, Plan
 from knightlite.schedule.regions import Decisions, Region
 from knightlite.schedule.tiling import Tiling
@@ -35,6 +35,7 @@ __all__ = [
     "cut_columns",
     "cut_means",
     "explained",
+    "frame_cycles",
     "layer_key",
     "live_bytes",
     "lower_bound",

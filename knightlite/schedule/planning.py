@@ -13,7 +13,7 @@ from knightlite.allocate import locations as locate
 from knightlite.chip import Chip
 from knightlite.errors import CapacityError
 from knightlite.ir import Graph
-from knightlite.isa import in_program
+from knightlite.isa import Instruction, in_program
 from knightlite.schedule.choose import choose
 from knightlite.schedule.homes import Scattered, pieces
 from knightlite.schedule.layers import Layer
@@ -293,6 +293,19 @@ def layerwise_cycles(plan: Plan) -> int:
     found = [Task(item, STREAMS[item.ENGINE], index) for index, item in enumerate(numbered)]
     borders = sorted({border for border, _ in trips(plan.graph)})
     return in_order(found, plan.layers[0].geometry.chip, borders).cycles if found else 0
+
+
+def frame_cycles(plan: Plan, frame: Sequence[Instruction]) -> list[int]:
+    """By how much each layer moves the end of a frame's work onward, by the machine's rules."""
+    borders = {border for border, _ in trips(plan.graph)}
+    if plan.order is None and plan.level.in_turn:
+        borders.update(range(len(plan.layers)))  # each begins when the one before it is stored
+    chip = plan.layers[0].geometry.chip
+    found = [Task(item, STREAMS[item.ENGINE], index) for index, item in enumerate(frame)]
+    cycles = [0] * len(plan.layers)
+    for task, moved in in_order(found, chip, sorted(borders)).moved():
+        cycles[frame[task].layer] += moved
+    return cycles
 
 
 def region_cycles(decisions: Decisions, laid: Laid, found: Timed) -> list[int]:

@@ -88,6 +88,9 @@ class Decoded:
         self._memories[Space.DDR][0, : self._constants] = np.frombuffer(program.data, np.uint8)
         self.saturations = 0  # of the last run
         self._steps = self._prepare()
+        if not self._steps:  # what runs once: else it has been, where it was decoded
+            for item in instructions[: self._meta.once_instructions]:
+                self._decode_alone(self._memories, item).run()
         self._counters = [step.counter for step in self._steps if isinstance(step, MatrixStep)]
         # where nobody looks on and the host does nothing between, all is one list
         one_by_one = not self._steps or any(isinstance(step, _Late) for step in self._steps)
@@ -105,8 +108,10 @@ class Decoded:
         ready = by_instruction(tensors, lambda entry: entry.ready)
         pieces = pieces_by_instruction(tensors)
         assembled: dict[str, Array] = {}
-        self._visit_host(0)
+        once = self._meta.once_instructions
+        self._visit_host(once)
         self._observe(ready.get(-1, ()), observe)
+        self._observe(ready.get(once - 1, ()) if once else (), observe)
         self.saturations = 0
         if self._calls is not None and observe is None:
             for counter in self._counters:
@@ -115,7 +120,8 @@ class Decoded:
                 call()
             self.saturations = sum(counter.count for counter in self._counters)
             return {entry.name: self._read(entry) for entry in self._meta.outputs}
-        for index, item in enumerate(self._instructions):
+        for index in range(once, len(self._instructions)):
+            item = self._instructions[index]
             step = self._steps[index] if self._steps else self._decode_alone(self._memories, item)
             self.saturations += step.run()
             if index + 1 in self._trips:

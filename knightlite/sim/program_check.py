@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from knightlite.chip import Chip
 from knightlite.container import GeneralLayer, Program, StoredTensor, is_given
 from knightlite.errors import FormatError
-from knightlite.isa import Instruction, Operand, Space
+from knightlite.isa import Instruction, Load, Operand, Space
 from knightlite.sim.checks import StructureCheck
+from knightlite.sim.faults import fault
 from knightlite.sim.initialised import Shadow
 from knightlite.sim.memory import sizes
 from knightlite.sim.ordering import check_borders, check_races, order
@@ -36,8 +37,13 @@ class ProgramCheck:
         inputs = self._check_tensors(room[Space.DDR])
         structure = StructureCheck(self._chip, room, constants, self._layers, meta.regions)
         found = [structure.check(index, item) for index, item in enumerate(self._instructions)]
+        first = self._check_once(constants)
         ordered = order(self._instructions, self._layers)
-        touched = [tuple(operand.extent for operand in operands) for operands in found]
+        # what runs once has ended before a frame begins
+        touched = [
+            tuple(operand.extent for operand in operands) if index >= first else ()
+            for index, operands in enumerate(found)
+        ]
         check_races(self._instructions, ordered, self._layers, touched)
         check_borders(self._instructions, ordered, self._layers, self._trips)
         shadow = Shadow(room, constants, inputs, self._layers)
@@ -47,10 +53,13 @@ class ProgramCheck:
         pieces = pieces_by_instruction(known)
         if pieces:
             shadow.remember(Space.FSPM)
-        self._check_trip(shadow, 0)
-        for entry in completed.get(-1, ()):
+        for index in range(first):
+            shadow.execute(index, self._instructions[index], found[index])
+        self._check_trip(shadow, first)
+        for entry in (*completed.get(-1, ()), *(completed.get(first - 1, ()) if first else ())):
             self._require_complete(shadow, entry)
-        for index, (item, operands) in enumerate(zip(self._instructions, found, strict=True)):
+        for index in range(first, len(found)):
+            item, operands = self._instructions[index], found[index]
             for entry in begun.get(index, ()):
                 shadow.begin(tensor_operand(entry, False)[0])
             shadow.execute(index, item, operands)
@@ -60,6 +69,36 @@ class ProgramCheck:
             for entry, piece in pieces.get(index, ()):
                 if not shadow.written_since(piece_operand(entry, piece)[0], piece.first):
                     raise _incomplete("tensor", entry.name, piece.first, piece.ready)
+
+    def _check_once(self, constants: int) -> int:
+        """How many instructions run once: loads of constants into what is kept, and no others."""
+        once = self._program.meta.once
+        if once is None:
+            return 0
+        if once.instructions > len(self._instructions):
+            raise FormatError(
+                f"{once.instructions} instructions must run once, and the program has "
+                f"{len(self._instructions)}."
+            )
+        kept = {
+            Space.WSPM: (once.wspm_address, once.wspm_address + once.wspm_bytes),
+            Space.MSPM: (once.mspm_address, once.mspm_address + once.mspm_bytes),
+        }
+        for index, item in enumerate(self._instructions):
+            if isinstance(item, Load) and item.space in kept:
+                first, last = kept[Space(item.space)]
+                local = item.local_side(Space(item.space), True)
+                inside = first <= local.address and local.last <= last
+                apart = local.last <= first or last <= local.address
+                constant = item.ddr_side(write=False).last <= constants
+                sound = inside and constant and not (item.wait or item.signal)
+                if sound if index < once.instructions else apart:
+                    continue
+                raise fault(index, item, self._layers, "must leave what is kept as it is.")
+            if index < once.instructions:
+                sentence = "must load constants into what is kept, as it runs once."
+                raise fault(index, item, self._layers, sentence)
+        return once.instructions
 
     def _check_tensors(self, ddr_bytes: int) -> list[Operand]:
         """All tensors lie inside a memory; the inputs, in DDR beyond the constants, come back."""

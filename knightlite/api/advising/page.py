@@ -23,11 +23,11 @@ def page_of(
     """The text of the page; ``explained``: (node, pass, sentence), None where nobody knows."""
     from knightlite.container import program_chip
     from knightlite.isa import disassemble, listing_line
-    from knightlite.profiler import certainty_sentence, occupancies
+    from knightlite.profiler import certainty_sentence, occupancies, per_frame
     from knightlite.report import Details, report_page
 
-    chip = program_chip(binary.program)
-    instructions = disassemble(binary.program.code)
+    chip, program = program_chip(binary.program), per_frame(binary.program)
+    instructions = disassemble(program.code)
     listing: list[tuple[int, list[str]]] = [(0, []) for _ in found.layers]
     for number, item in enumerate(instructions):
         count, lines = listing[item.layer]
@@ -36,7 +36,7 @@ def page_of(
         listing[item.layer] = (count + 1, lines)
     rate = found.ddr_bytes_per_second * found.ddr_efficiency_percent / 100
     more = Details(
-        occupancies(binary.program, instructions, found.timeline, chip),
+        occupancies(program, instructions, found.timeline, chip),
         listing,
         explained,
         chip.peak_macs_per_cycle * found.clock_hz,

@@ -44,7 +44,15 @@ typedef struct inner {
     void **user_data;
     RNE_TIME_STATES_S *times;
     char *res_version;
+    int uses_chip;
+    struct inner *next; /* of those that do */
 } inner;
+
+/* rne_beside.c: whether something of a network stays on the chip from frame to frame; that it may
+ * use the chip beside the others that do; that it no longer does. */
+int is_kept(const inner *it);
+int use_chip(inner *it);
+void leave_chip(inner *it);
 
 static inline inner *inner_of(const RNE_NET_S *net) {
     return net ? (inner *)net->vpInnerNd : NULL;

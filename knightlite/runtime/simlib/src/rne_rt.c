@@ -389,6 +389,7 @@ TS_S32 TS_MPI_TRP_RNE_UnloadModel(RNE_NET_S *net) {
     inner *it = inner_of(net);
     if (!it)
         return TS_FAILURE;
+    leave_chip(it);
     release_blobs(&it->inputs, it->inputs.u32NBlob);
     release_layers(it);
     release_blobs(&it->results, it->chip_results ? it->chip_results : it->results.u32NBlob);
@@ -431,7 +432,7 @@ TS_S32 TS_MPI_TRP_RNE_LoadModel(RNE_NET_S *net) {
         TS_MPI_TRP_RNE_Error("there is not enough memory for the network.");
     } else if (knl_start(&it->net, it->arena, bytes, &error)) {
         TS_MPI_TRP_RNE_Error("%s", error.sentence);
-    } else {
+    } else if (is_kept(it) || !use_chip(it)) { /* what stays comes with OnceLoad */
         return TS_SUCCESS;
     }
     TS_MPI_TRP_RNE_UnloadModel(net);
@@ -439,7 +440,18 @@ TS_S32 TS_MPI_TRP_RNE_LoadModel(RNE_NET_S *net) {
 }
 
 TS_S32 TS_MPI_TRP_RNE_OnceLoad(RNE_NET_S *net) {
-    return inner_of(net) ? TS_SUCCESS : TS_FAILURE;
+    inner *it = inner_of(net);
+    if (!it || use_chip(it))
+        return TS_FAILURE;
+    if (is_kept(it)) {
+        uint64_t first, last;
+        knl_load_once(&it->net);
+        if (knl_scratchpad(&it->net, KNL_MSPM, &first, &last))
+            TS_MPI_TRP_RNE_Info("MSPM once load end:%lu", (unsigned long)last);
+        if (knl_scratchpad(&it->net, KNL_WSPM, &first, &last))
+            TS_MPI_TRP_RNE_Info("WSPM once load end:%lu", (unsigned long)last);
+    }
+    return TS_SUCCESS;
 }
 
 /* The integers of a blob between its pixels and the network's order; 1: into the network. */
@@ -470,6 +482,11 @@ RNE_BLOBS_S *TS_MPI_TRP_RNE_Forward(RNE_NET_S *net) {
     int status = it ? TS_SUCCESS : TS_FAILURE;
     if (!it) {
         TS_MPI_TRP_RNE_Error("LoadModel must be called before Forward.");
+        return NULL;
+    }
+    if (!it->uses_chip) {
+        TS_MPI_TRP_RNE_Error("OnceLoad must be called before Forward: what stays on the chip is not "
+                             "there yet.");
         return NULL;
     }
     for (at = 0; at < it->inputs.u32NBlob && !status; at++)
