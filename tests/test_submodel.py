@@ -35,6 +35,10 @@ def annotated(model: ModelProto) -> None:
     model.graph.quantization_annotation.add().tensor_name = "c"
 
 
+def versionless(model: ModelProto) -> None:
+    model.opset_import[0].domain = "strange"
+
+
 @pytest.mark.parametrize(
     ("change", "kind", "sentence"),
     [
@@ -44,6 +48,9 @@ def annotated(model: ModelProto) -> None:
         (sparse, UnsupportedError, "net.onnx has 1 sparse constants, which no part can keep."),
         (annotated, UnsupportedError,
          "net.onnx has 1 annotations of quantization, which no part can keep."),
+        (versionless, ModelError,
+         "net.onnx is not a valid ONNX model: [TypeInferenceError] Cannot infer type and shape for "
+         "node name Conv_c. No opset import for domain optype Conv."),
     ],
 )  # fmt: skip
 def test_what_no_part_is_cut_of(

@@ -6,6 +6,7 @@ a dynamic batch and shape computations are resolved here.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,10 +90,18 @@ def resolve(
     ``keep_quantizers``: integers behind a DequantizeLinear stay what they are. ``apart``: values of
     initializers that the model lacks, as the file has them.
     """
+    with invalid_refused(path):
+        return _resolve(model, path, input_shapes, keep_quantizers, apart)
+
+
+@contextlib.contextmanager
+def invalid_refused(path: Path) -> Iterator[None]:
+    """ModelError where ONNX's shape inference, or a name that is no text, stops the ``with``."""
     from onnx import shape_inference
 
     try:
-        return _resolve(model, path, input_shapes, keep_quantizers, apart)
+        yield
+        return
     except UnicodeDecodeError:
         reason = "a name in it is not text"
     except shape_inference.InferenceError as error:

@@ -23,14 +23,25 @@ def cut_out(
     model does not have, and where they need what comes before ``inputs``; ModelError for values
     whose type nothing tells.
     """
-    import onnx
-    from onnx import shape_inference, utils
-
     from knightlite.frontend import onnx_file
 
     if path.suffix.lower() != ".onnx":
         raise UsageError(f"{path} must be an .onnx model.", "quant -r convert makes one of others")
     model = onnx_file.parse(onnx_file.read_bytes(path), str(path))
+    with onnx_file.invalid_refused(path):
+        part = _part(model, path, inputs, outputs)
+    target = folder / f"{name or f'{path.stem}_sub'}.onnx"
+    atomic_write.write_bytes(target, part.SerializeToString(deterministic=True))
+    return target
+
+
+def _part(
+    model: onnx.ModelProto, path: Path, inputs: Sequence[str], outputs: Sequence[str]
+) -> onnx.ModelProto:
+    """The part between these values; errors as :func:`cut_out`."""
+    import onnx
+    from onnx import shape_inference, utils
+
     inferred = shape_inference.infer_shapes(model)
     ends = [_names(inferred.graph.input), _names(inferred.graph.output)]
     asked = [list(inputs) or ends[0], list(outputs) or ends[1]]
@@ -47,10 +58,8 @@ def cut_out(
         )
     _require_whole(inferred, path, asked)
     part = utils.Extractor(inferred).extract_model(*asked)
-    target = folder / f"{name or f'{path.stem}_sub'}.onnx"
-    atomic_write.write_bytes(target, part.SerializeToString(deterministic=True))
     assert isinstance(part, onnx.ModelProto)
-    return target
+    return part
 
 
 def _require_whole(model: onnx.ModelProto, path: Path, ends: Sequence[Sequence[str]]) -> None:
