@@ -167,19 +167,63 @@ def middle() -> Graph:
                        "g", "e"], "w")  # fmt: skip
     net.conv("w", "f", (5, 8, 3, 3), pads=[1] * 4)
     net.node("ReduceMax", ["f"], "y", axes=[2, 3], keepdims=0)
+    return _quantized(net, 8, "y")
+
+
+def wide_middle() -> Graph:
+    """16 bits, and the host between three segments; the tensors it makes are delivered too."""
+    net = Net()
+    net.conv(net.input("x", (1, 4, 5, 4)), "c", (6, 4, 3, 3), pads=[1] * 4)
+    net.node("CumSum", ["c", net.weight("axis", np.int64(3))], "g", reverse=1)
+    net.node("Sigmoid", [net.conv("g", "d", (6, 6, 1, 1))], "s")
+    net.node("Mul", [net.node("Hardmax", ["s"], "h", axis=1), "c"], "m")
+    return _quantized(net, 16, net.conv("m", "y", (4, 6, 3, 3), pads=[1] * 4), "g")
+
+
+def recurrent() -> Graph:
+    """An LSTM and a GRU unrolled, states in and out: cells of 16 bits in a network of 8."""
+    net = Net(14)
+    net.input("x", (3, 1, 5))
+    states = [net.input(name, (1, 1, 4)) for name in ("h0", "c0")]
+    frames, *last = _unrolled(net, "LSTM", 4, ["x", *states], 5, "y", "yh", "yc")
+    flat = net.node("Reshape", [frames, net.weight("sizes", np.array([3, 1, 4]))], "flat")
+    return _quantized(net, 8, *last, _unrolled(net, "GRU", 3, [flat], 4, "z", "zh")[1])
+
+
+def _unrolled(
+    net: Net, op: str, gates: int, inputs: Sequence[str], width: int, *outputs: str
+) -> Sequence[str]:
+    """A recurrent layer of 4 hidden values over frames of ``width``, behind its states."""
+    x, *states = inputs
+    shapes = {"w": (1, gates * 4, width), "r": (1, gates * 4, 4), "b": (1, gates * 8)}
+    weights = [net.random(f"{op}_{name}", shape) for name, shape in shapes.items()]
+    names = [x, *weights, "", *states]
+    net.nodes.append(onnx.helper.make_node(op, names, outputs, name=op, hidden_size=4))
+    return outputs
+
+
+def _quantized(net: Net, bits: int, *outputs: str) -> Graph:
+    """A float network as ``quant`` has it, what only the host can do included."""
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         made = knightlite.quantize(
-            net.save(Path(folder), "y"), general_process=True, effort="low", iteration=2
+            net.save(Path(folder), *outputs),
+            general_process=True,
+            effort="low",
+            iteration=2,
+            bit_width=bits,
+            lut_len=8,  # as much as a small MSPM has room for
         )
-    return load_quantized(Path("middle_quantize.onnx"), made.onnx)
+    return load_quantized(Path("net_quantize.onnx"), made.onnx)
 
 
 PROGRAMS: dict[str, Callable[[], Graph]] = {
     "classifier": classifier, "heads": heads, "wide": wide, "tail": tail,
 }  # fmt: skip
-MORE_PROGRAMS: dict[str, Callable[[], Graph]] = {"products": products, "middle": middle}
-"""Products of two computed tensors; what the host computes between segments."""
+MORE_PROGRAMS: dict[str, Callable[[], Graph]] = {
+    "products": products, "middle": middle, "wide_middle": wide_middle, "recurrent": recurrent,
+}  # fmt: skip
+"""Products of two computed tensors; what the host computes between segments; recurrent layers."""
 
 # ------------------------------------------------------------------ what is changed
 
