@@ -118,7 +118,24 @@ main(["chips"])
 """
 
 
-@pytest.mark.parametrize("code", [SLOW_IMPORT, COMPILED_IMPORT, WORK])
+# Python that the C code of a module calls while it loads, and whose failure it does not survive
+IN_A_COMPILED_MODULE = """
+import os, signal, sys
+def loads(frame):
+    while frame and "onnx_cpp2py_export" not in str(frame.f_locals.get("spec")):
+        frame = frame.f_back
+    return frame
+def count(frame, event, argument):
+    if event == "call" and frame.f_code.co_name == "__prepare__" and loads(frame):
+        sys.setprofile(None)
+        os.kill(os.getpid(), signal.SIGINT)
+sys.setprofile(count)
+from knightlite.cli import main
+main(["script-path"])
+"""
+
+
+@pytest.mark.parametrize("code", [SLOW_IMPORT, COMPILED_IMPORT, IN_A_COMPILED_MODULE, WORK])
 def test_ctrl_c_ends_in_a_word(code: str) -> None:
     """While modules are imported, and at work."""
     process = python(code)
