@@ -133,13 +133,67 @@ class FileSet:
                 folder.rmdir()
 
 
+class _NewFolder(FileSet):
+    """Files of a folder that is not there yet: made aside, it takes its place by one rename."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+        self._aside: Path | None = None
+
+    def path(self, final: str | Path) -> Path:
+        final = Path(final)
+        try:
+            if self._aside is None:
+                beside = self._folder.parent
+                self._make_folder(beside)
+                leftovers.sweep(beside)
+                mark = leftovers.prefix(self._folder.name)
+                self._aside = Path(tempfile.mkdtemp(prefix=mark, dir=beside))
+            aside = self._aside / final.relative_to(self._folder)
+            aside.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _cannot_write(final, error) from error
+        return aside
+
+    def _publish(self) -> None:
+        if self._aside is None:
+            return
+        try:
+            self._aside.chmod(0o777 & ~_umask())  # mkdtemp's are for the owner only
+            os.rename(self._aside, self._folder)
+        except OSError as error:
+            raise _cannot_write(self._folder, error) from error
+
+    def _discard(self) -> None:
+        if self._aside is not None:
+            shutil.rmtree(self._aside, ignore_errors=True)
+        super()._discard()
+
+
 @contextlib.contextmanager
 def file_set(notes: bool = False) -> Iterator[FileSet]:
     """Collect files; all of them appear when the ``with`` ends well, none where it does not.
 
     ``notes``: the manifest is one of them.
     """
-    files = FileSet(notes)
+    with _appearing(FileSet(notes)) as files:
+        yield files
+
+
+@contextlib.contextmanager
+def folder_set(folder: str | Path) -> Iterator[FileSet]:
+    """As :func:`file_set`, of files below ``folder``.
+
+    Where that is not there yet it appears as a whole or not at all, even if the process is killed.
+    """
+    folder = Path(folder)
+    with _appearing(FileSet() if os.path.lexists(folder) else _NewFolder(folder)) as files:
+        yield files
+
+
+@contextlib.contextmanager
+def _appearing(files: FileSet) -> Iterator[FileSet]:
     try:
         yield files
         files._publish()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -228,3 +230,52 @@ def test_no_result_takes_the_manifests_name(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     atomic_write.write_manifest(tmp_path, "{}")
     assert (tmp_path / "knightlite.json").read_text() == "{}"
+
+
+# ------------------------------------------------------------------ a folder as a whole
+
+HALF = """
+import os, signal
+from knightlite import atomic_write
+with atomic_write.folder_set("up/project") as files:
+    files.write_text("up/project/src/a.c", "half")
+    os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def write_project(folder: Path) -> None:
+    with atomic_write.folder_set(folder) as files:
+        for name in ("src/a.c", "README.md"):
+            files.write_text(folder / name, name)
+
+
+def test_a_new_folder_appears_as_a_whole(tmp_path: Path) -> None:
+    code = subprocess.run([sys.executable, "-c", HALF], cwd=tmp_path, check=False).returncode
+    assert code == -signal.SIGTERM
+    assert [path.name.startswith(".project-kl") for path in (tmp_path / "up").iterdir()] == [True]
+    project = tmp_path / "up" / "project"
+    write_project(project)
+    assert [path.name for path in (tmp_path / "up").iterdir()] == ["project"]
+    assert (project / "src" / "a.c").read_text() == "src/a.c"
+    assert project.stat().st_mode == (project / "src").stat().st_mode
+    write_project(project)  # that is there: its files are replaced
+
+
+def test_a_new_folder_that_fails_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOTEMPTY, "Directory not empty")
+
+    project = tmp_path / "up" / "project"
+    with monkeypatch.context() as patch:
+        patch.setattr("os.rename", fail)
+        with pytest.raises(UsageError) as caught:
+            write_project(project)
+    assert caught.value.sentence == f"{project} cannot be written: Directory not empty."
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(Path, "open", lambda *_: fail())
+    with pytest.raises(KnightliteError) as full:
+        write_project(project)
+    assert "src/a.c cannot be written" in full.value.sentence
+    assert list(tmp_path.iterdir()) == []

@@ -75,7 +75,7 @@ def deploy(options: DeployOptions, talk: Talk = SILENT) -> DeployResult:
     network = Network(meta, cfg, weight, given, answer, recipe)
     sizes = code_sizes(network.host_table)
     written = []
-    with atomic_write.file_set() as files:
+    with atomic_write.folder_set(folder) as files:
         for name, data in project_files(network, sizes, arrays=options.arrays):
             files.write_bytes(folder / name, data)
             written.append(folder / name)
@@ -88,7 +88,7 @@ def write_simulation_library(options: SimLibOptions) -> None:
 
     check(options)
     _require_room(options.out_dir, options.force)
-    with atomic_write.file_set() as files:
+    with atomic_write.folder_set(options.out_dir) as files:
         for name, data in simulation_library_files():
             files.write_bytes(options.out_dir / name, data)
 

@@ -74,9 +74,9 @@ def build_library(flags: Sequence[str] = FLAGS) -> Path:
     """
     compiler = require_compiler()
     path = cache_folder() / f"knl-{fingerprint(compiler, flags)}.so"
+    leftovers.sweep(path.parent)
     if path.is_file():
         return path
-    leftovers.sweep(path.parent)
     with tempfile.TemporaryDirectory(
         prefix=f"build{leftovers.mark()}", dir=path.parent.resolve()
     ) as scratch:
