@@ -1,8 +1,9 @@
-"""Every command, killed or stopped at random moments: nothing wrong is taken, nothing is left.
+"""Every command, sent a signal at random moments: nothing wrong is taken, nothing is left.
 
-``KILLS=200 SEED=1 make conformance K=kills``. A command runs in a session of its own, as a terminal
-starts it, and is sent a signal. What is there afterwards is what was asked for, byte for byte, or a
-sentence refuses it; the next run leaves no trace of the killed one.
+``KILLS=200 SEED=1 make conformance K=kills``. A folder holds all that one network leaves; a command
+that would leave something else there is struck while it lives. What a user types next then makes
+what it makes of the old files or of the new ones, byte for byte, or says one sentence; the command,
+typed again, leaves what it leaves undisturbed, and nothing of the struck one.
 """
 
 from __future__ import annotations
@@ -12,146 +13,146 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from struck import (
+    PATIENCE,
+    Measured,
+    Strike,
+    faults_of,
+    measured,
+    printed_of,
+    start,
+    strike_of,
+    struck,
+)
 
 import conftest
 from knightlite import workspace
 from knightlite.cli.program import COMMANDS as ALL_COMMANDS
 from knightlite.cli.program import run
 from knightlite.errors import UsageError
+from knightlite.leftovers import sweep
+from stub_frameworks import interpreter
 
 pytestmark = pytest.mark.conformance
 
-ROOT = Path(__file__).parent.parent.parent
 KILLS, SEED = int(os.environ.get("KILLS", "200")), int(os.environ.get("SEED", "1"))
-SIGNALS = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
-EACH = 32  # kills after which everything is run to its end
-PATIENCE = 60.0  # seconds in which a stopped command must have ended, on a busy machine
-SERVING_S = 5.0
-STATE = "sums.json"
-PAIR = ("digits_quantize_r.cfg", "digits_quantize_r.weight")
-QUANT = ["quant", "-m", "digits.pdmodel", "-d", "calib", "--recipe", "digits", "-i", "3",
-         "--effort", "low"]  # fmt: skip
-SIM = ["sim", "--input", "picture.png", "--check"]
-SIM_BUILT = [*SIM, "--config", f"out/{PAIR[0]}", "-s", "out"]
-EVAL = ["eval", "digits_quantize.onnx", PAIR[0], "-d", "test", "--recipe", "digits", "--labels",
-        "labels.txt", "--json", "--state", STATE]  # fmt: skip
-COMMANDS = {
-    "quant": [*QUANT, "-du"],
-    "compile": ["compile", "--onnx", "digits_quantize.onnx"],
-    "sim": SIM,
-    "profile": ["profile", "--html", "page.html", "--advice-seconds", "0"],
-    "eval": [*EVAL, "-j", "2"],
-    "compare": ["compare", "-s", "."],
-    "diagnose": ["diagnose", "-d", "calib", "--labels", "labels.txt", "-i", "2", "--suspects", "1"],
-    "build": ["build", "--run-config", "config.json"],
-    "explore": ["explore", "-m", "digits.pdmodel", "digits_quantize.onnx", "--chips", "TX5105C",
-                "TX5368AV200", "--opt-group", "0", "1", "-j", "2", "--html", "explore.html"],
-    "deploy": ["deploy", "-o", "project", "--force"],
-    "sim-lib": ["sim-lib", "-o", "lib", "--force"],
-    "bin2header": ["bin2header", PAIR[0], "network.h"],
-    "npy2bin": ["npy2bin", "-i", "array.npy", "-o", "array.bin"],
-    "model_modifier": ["model_modifier", "-m", "digits_quantize.onnx"],
-    "model_check": ["model_check", "-r", "1"],
-    "check": ["check", "-m", "digits.pdmodel"],
-    "inspect": ["inspect", PAIR[0], "--json"],
-    "explain": ["explain"],
-    "model_info": ["model_info", "-m", PAIR[0]],
-    "show_sim_result": ["show_sim_result"],
-    "chips": ["chips", "TX5105C", "--ops"],
-    "script-path": ["script-path"],
-    "serve": ["serve", PAIR[0], "--port", "0", "-j", "2"],
-}  # fmt: skip
-NEXT = {  # what a user may type then: it works, or refuses by a sentence
-    "quant": [["compile"], ["compile", "--onnx", "digits_quantize.onnx"]],
-    "compile": [SIM, COMMANDS["profile"]],
-    "sim": [["show_sim_result"]],
-    "build": [SIM_BUILT],
-}
-CHAIN = (  # all that leaves files
-    *(COMMANDS[name] for name in ("quant", "compile", "sim", "profile", "compare", "build")),
-    SIM_BUILT,
-    *(
-        COMMANDS[name]
-        for name in (
-            "explore",
-            "deploy",
-            "sim-lib",
-            "bin2header",
-            "npy2bin",
-            "model_modifier",
-            "model_check",
-        )
-    ),
-)
-CONFIG = {
-    "quant": {"model": "digits.pdmodel", "data": "calib", "recipe": "digits", "iteration": 2,
-              "effort": "low", "save-dir": "out"},
-    "compile": {"onnx": "out/digits_quantize.onnx", "save-dir": "out"},
-}  # fmt: skip
+TRIES = 40  # signals for one that hits
+SERVING_S = 4.0
+CFG, WEIGHT = "digits_quantize_r.cfg", "digits_quantize_r.weight"
+ONNX = "digits_quantize.onnx"
+SCRIPT = """\
+import numpy as np
+from onnx_quantize_tool.common.register import onnx_infer_func
 
 
-AT_OPERATION = """
-import atexit, os, sys
-at, number = int(sys.argv.pop(1)), int(sys.argv.pop(1))
-kinds = {"os.chmod", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir",
-         "shutil.rmtree", "tempfile.mkdtemp", "tempfile.mkstemp"}
-done = 0
-def hook(event, arguments):
-    global done
-    if event in kinds:
-        done += 1
-        if done == at:
-            os.kill(os.getpid(), number)
-sys.addaudithook(hook)
-atexit.register(lambda: os.write(2, b"\\n%d" % done))
-from knightlite.cli import main
-main()
+@onnx_infer_func.register("infer")
+def infer(executor):
+    chance = np.random.default_rng(1)
+    for number in range(executor.iteration):
+        executor.forward(chance.random((executor.batch_size, 3, 32, 32)).astype(np.float32))
 """
+RUN_CONFIG = {
+    "quant": {"model": "digits.pdmodel", "data": "calib", "recipe": "digits", "iteration": 1,
+              "effort": "low", "save-dir": "out"},
+    "compile": {"onnx": f"out/{ONNX}", "save-dir": "out"},
+}  # fmt: skip
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What an undisturbed command takes: seconds, and operations on files and folders."""
+class Command:
+    """A command that is struck, and what a user types then; ``without``: what it makes anew.
 
-    seconds: float
-    operations: int
+    ``apart``: it leaves something in a process, so that it is never run in this one.
+    """
 
-
-@dataclass(frozen=True)
-class Strike:
-    """A signal at a moment: so many seconds after the start, or before the n-th file operation."""
-
-    number: signal.Signals
-    everyone: bool  # its workers too, as a terminal does
-    seconds: float
-    operation: int = 0
-
-    def __str__(self) -> str:
-        when = f"operation {self.operation}" if self.operation else f"{self.seconds:.2f} s"
-        return f"{self.number.name} to {'all of it' if self.everyone else 'it'} at {when}"
+    words: tuple[str, ...]
+    then: tuple[tuple[str, ...], ...] = ()
+    without: tuple[str, ...] = ()
+    apart: bool = False
 
 
-@dataclass(frozen=True)
-class Ended:
-    """A command that was sent a signal: its exit code, what it said, what lives on of it."""
+QUANT = "quant -m digits.pdmodel -d calib --recipe digits --effort low"
+SIM = "sim --input picture.png --check --recipe digits"
+BUILT = f"{SIM} --config out/{CFG} -s out"
+EVAL = (
+    f"eval {ONNX} {CFG} -d test --recipe digits --labels labels.txt --json --state sums.json -j 2"
+)
+EXPLORE = "explore -m digits.pdmodel digits_quantize.onnx --html explore.html -j 2"
+FIRST = tuple(  # all that leaves files
+    map(_words, (
+        "build --run-config config.json", BUILT, f"{QUANT} -i 3 -du", "compile", SIM, "profile",
+        "compare -s .", "deploy -o project", "sim-lib -o lib", f"bin2header {CFG} network.h",
+        "npy2bin -i array.npy -o array.bin", f"model_modifier -m {ONNX}", "model_check -r 1",
+    ))
+)  # fmt: skip
 
-    code: int
-    said: str
-    orphans: tuple[int, ...]
+
+def _command(words: str, *then: str, without: str = "", apart: bool = False) -> Command:
+    return Command(_words(words), tuple(map(_words, then)), _words(without), apart)
+
+
+TAKEN = ("compile", f"compile --onnx {ONNX}", SIM)
+COMMANDS = (  # each would leave other files than are there, where it can
+    _command(f"{QUANT} -i 2 -du", *TAKEN),
+    _command("quant -m digits.pdmodel -uds script.py -if infer -i 1 --effort low",
+             *TAKEN),
+    _command(f"compile --onnx {ONNX} --opt-group 0", SIM, "profile"),
+    _command(f"compile --onnx {ONNX} --opt-group 2 --evaluations 4", SIM, "profile"),
+    _command("sim --input other.png --check", "show_sim_result"),
+    _command("sim --input other.png --engine native", "show_sim_result", without="cache",
+             apart=True),
+    _command("profile -bu 0.5 --html page.html --advice-seconds 0"),
+    _command(EVAL),
+    _command("compare -s . --rmse"),
+    _command("diagnose -d calib --recipe digits -i 2 --suspects 1"),
+    _command("build --run-config config.json --quant.iteration 3", BUILT),
+    _command(f"{EXPLORE} --chips TX5105C TX5368AV200 --opt-group 0 1",
+             without="explore.json explore.html"),
+    _command("deploy -o project --force --arrays"),
+    _command("deploy -o project", without="project"),
+    _command("sim-lib -o lib", without="lib"),
+    _command(f"bin2header {WEIGHT} network.h"),
+    _command("npy2bin -i other.npy -o array.bin"),
+    _command(f"model_modifier -m {ONNX}", without="digits_quantize_sub.onnx"),
+    _command("model_check -r 1"),
+    _command("check -m digits.pdmodel"),
+    _command(f"inspect {CFG} --json"),
+    _command("explain"),
+    _command(f"model_info -m {CFG}"),
+    _command("show_sim_result"),
+    _command("chips TX5105C --ops"),
+    _command("script-path"),
+    _command(f"serve {CFG} --port 0 -j 2", apart=True),
+)  # fmt: skip
+
+
+@dataclass
+class Reference:
+    """A command undisturbed: what it took, and what there is afterwards.
+
+    ``results``: by what is typed then, the files that it writes, of the old files and the new ones.
+    """
+
+    usual: Measured
+    contents: dict[str, str]
+    results: list[tuple[dict[str, str], dict[str, str]]]
 
 
 def furnish(folder: Path) -> None:
-    """Digits with a few pictures; the system's temporary folder is one of ours."""
+    """Digits with a few pictures; temporary files and built libraries lie in folders of ours."""
     for name in ("digits.pdmodel", "digits.pdiparams", "labels.txt"):
         shutil.copy(conftest.DIGITS / name, folder)
     for part in ("calib", "test"):
@@ -160,94 +161,12 @@ def furnish(folder: Path) -> None:
             picture = min((conftest.DIGITS / part / label).iterdir())
             shutil.copy(picture, folder / part / label)
     shutil.copy(picture, folder / "picture.png")
-    (folder / "config.json").write_text(json.dumps(CONFIG), encoding="utf-8")
-    np.save(folder / "array.npy", np.arange(100_000, dtype=np.float32))
+    shutil.copy(min((folder / "calib" / "3").iterdir()), folder / "other.png")
+    (folder / "config.json").write_text(json.dumps(RUN_CONFIG), encoding="utf-8")
+    (folder / "script.py").write_text(SCRIPT, encoding="utf-8")
+    for name, count in (("array", 100_000), ("other", 200_000)):
+        np.save(folder / f"{name}.npy", np.arange(count, dtype=np.float32))
     (folder / "tmp").mkdir()
-
-
-def of_session(leader: int) -> tuple[int, ...]:
-    """The processes of a session that live."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            state, _, _, session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
-        except (OSError, ValueError):  # no process, or ended meanwhile
-            continue
-        if session == str(leader) and state != "Z":
-            found.append(int(entry.name))
-    return tuple(found)
-
-
-def start(
-    arguments: list[str], operation: int = 0, number: int = 0
-) -> tuple[subprocess.Popen[bytes], Path]:
-    program = ["-c", AT_OPERATION, str(operation), str(int(number))]
-    program = program if operation else ["-m", "knightlite"]
-    said = Path("tmp/said.txt")  # no pipe: an orphan would hold it open
-    with said.open("wb") as stream:
-        process = subprocess.Popen(
-            [sys.executable, *program, *arguments],
-            env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(Path("tmp").resolve())},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=stream,
-            start_new_session=True,
-        )
-    return process, said
-
-
-def measured(arguments: list[str]) -> Measured:
-    if arguments[0] == "serve":  # which has no end: it is struck while it opens, or serves
-        return Measured(SERVING_S, 0)
-    began = time.monotonic()
-    process, said = start(arguments, sys.maxsize)
-    code, text = process.wait(), said.read_text(encoding="utf-8")
-    said.unlink()
-    assert code == 0, text
-    return Measured(time.monotonic() - began, int(text.splitlines()[-1]))
-
-
-def killed(arguments: list[str], strike: Strike) -> Ended:
-    process, said = start(arguments, strike.operation, strike.number)
-    try:
-        process.wait(strike.seconds)
-    except subprocess.TimeoutExpired:
-        (os.killpg if strike.everyone else os.kill)(process.pid, strike.number)
-    try:
-        process.wait(PATIENCE)
-    finally:
-        ends = time.monotonic() + 10
-        while (orphans := of_session(process.pid)) and time.monotonic() < ends:
-            time.sleep(0.05)
-        for orphan in orphans:
-            os.kill(orphan, signal.SIGKILL)
-    text = said.read_text(encoding="utf-8")
-    said.unlink()
-    return Ended(process.returncode, text, orphans)
-
-
-def strike_of(chance: random.Random, usual: Measured) -> Strike:
-    """While it imports, at any time, near its end, or between two operations on files."""
-    number, everyone, kind = chance.choice(SIGNALS), chance.random() < 0.5, chance.randrange(4)
-    if kind == 3 and usual.operations:
-        return Strike(number, False, PATIENCE, chance.randint(1, usual.operations))
-    first, last = ((0, 2), (0, usual.seconds), (0.8 * usual.seconds, usual.seconds))[kind % 3]
-    return Strike(number, everyone, chance.uniform(first, last))
-
-
-def faults_of(ended: Ended, strike: Strike) -> list[str]:
-    """What is wrong with how a command ended."""
-    found = [f"process {orphan} lives on" for orphan in ended.orphans]
-    # Python's own start is not ours: a Ctrl-C before it reaches our first line is told its way
-    ours = f"{ROOT / 'knightlite'}{os.sep}" in ended.said
-    if ("Traceback" in ended.said and ours) or "Exception ignored" in ended.said:
-        found.append(f"says {ended.said!r}")
-    codes = {signal.SIGINT: (130, -signal.SIGINT)}.get(strike.number, (-strike.number,))
-    if ended.code not in (0, *codes) and (ours or "Traceback" not in ended.said):
-        found.append(f"exit code {ended.code}, saying {ended.said!r}")
-    if strike.operation and not ended.code and int(ended.said.split()[-1]) >= strike.operation:
-        found.append("goes on as if nothing had been")
-    return found
 
 
 def wrongly_taken() -> list[str]:
@@ -274,35 +193,121 @@ def contents() -> dict[str, str]:
     }
 
 
-def run_whole(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """Run all that leaves files to its end, and check every byte."""
-    found = []
-    for arguments in CHAIN:
-        name = arguments[0]
-        code = run(arguments)
-        said = capsys.readouterr()
-        if code:
-            found.append(f"{name} ends in {code}: {said.err}")
-        elif name in ("sim", "build") and ", 0 differ" not in said.out + said.err:
-            found.append(f"{name} does not find 0 bytes to differ: {said.out}")
-    return found
+def places() -> dict[str, int]:
+    """What a file that is written anew has another one of, by its path."""
+    return {str(path): path.stat().st_ino for path in Path().rglob("*") if path.is_file()}
 
 
-def follow(name: str, sums: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """Type what comes next."""
-    found = []
-    for arguments in NEXT.get(name, ()):
-        code = run(arguments)
-        said = capsys.readouterr()
-        if code not in (0, 2) or "foreseen" in said.err:
-            found.append(f"then {arguments[0]} ends in {code}: {said.err}")
-    if name == "eval":  # goes on where it was killed
-        code = run([*EVAL, "-j", "1"])
-        said = capsys.readouterr()
-        if code or said.out != sums:
-            found.append(f"then eval ends in {code} with {said.out}: {said.err}")
-        Path(STATE).unlink()
-    return found
+def written_since(before: dict[str, int]) -> dict[str, str]:
+    """The hashes of the files that were written since, the manifest aside."""
+    return {
+        path: workspace.sha256_of(path) for path, place in places().items()
+        if before.get(path) != place and path != workspace.MANIFEST
+    }  # fmt: skip
+
+
+class Yard:
+    """The folder of the test, which can be as it was, and commands in this process."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.here, self.kept, self.capsys = folder / "here", folder / "kept", capsys
+        self.said = folder / "said.txt"
+        self.of_old: dict[tuple[tuple[str, ...], ...], list[dict[str, str]]] = {}
+        self.here.mkdir()
+
+    def keep(self) -> None:
+        """From now on it can be as it is now."""
+        shutil.copytree(self.here, self.kept)
+
+    def restore(self, command: Command) -> None:
+        """As it was kept, without what ``command`` makes anew."""
+        for path in self.here.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.copytree(self.kept, self.here, dirs_exist_ok=True)
+        for name in command.without:
+            path = self.here / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+    def type(self, words: Sequence[str]) -> tuple[int, str, str]:
+        """Exit code, stdout and stderr of a command."""
+        self.capsys.readouterr()
+        code = run(list(words))
+        said = self.capsys.readouterr()
+        return code, said.out, said.err
+
+    def start(self, words: Sequence[str]) -> tuple[int, str, str]:
+        """As :meth:`type` in a process of its own; a server is stopped when it serves."""
+        process, _ = start(words, self.said)
+        ends = time.monotonic() + PATIENCE
+        while words[0] == "serve" and "http" not in self.said.read_text(encoding="utf-8"):
+            assert time.monotonic() < ends
+            time.sleep(0.1)
+        if words[0] == "serve":
+            process.terminate()
+        code = process.wait()
+        return code, *(path.read_text("utf-8") for path in (printed_of(self.said), self.said))
+
+    def whole(self, command: Command) -> tuple[int, str, str]:
+        """The command, to its end."""
+        return (self.start if command.apart else self.type)(command.words)
+
+    def results(self, words: Sequence[str]) -> dict[str, str]:
+        """The hashes of the files that a command writes, the manifest aside; it works."""
+        before = places()
+        code, _, said = self.type(words)
+        assert code == 0, said
+        return written_since(before)
+
+    def reference(self, command: Command) -> Reference:
+        """What ``command`` makes undisturbed."""
+        self.restore(command)
+        if command.then not in self.of_old:
+            self.of_old[command.then] = [self.results(words) for words in command.then]
+        self.restore(command)
+        usual = Measured(SERVING_S, 0)  # it has no end: it is struck while it opens, or serves
+        if command.words[0] != "serve":
+            usual = measured(command.words, self.said)
+        left = contents()
+        of_new = [self.results(words) for words in command.then]
+        return Reference(usual, left, list(zip(self.of_old[command.then], of_new, strict=True)))
+
+    def strike(
+        self, command: Command, wanted: Reference, chance: random.Random
+    ) -> tuple[Strike, int, list[str]]:
+        """Strike ``command`` while it lives: how, how many signals came too late, the faults."""
+        for late in range(TRIES):
+            self.restore(command)
+            strike = strike_of(chance, wanted.usual)
+            ended = struck(command.words, strike, self.said)
+            faults = faults_of(ended, strike, command.words[0] == "serve")
+            if ended.hit or faults:
+                return strike, late, faults + wrongly_taken() + self.after(command, wanted)
+            if not strike.operation:  # sooner than measured
+                seconds = min(wanted.usual.seconds, ended.seconds)
+                wanted.usual = replace(wanted.usual, seconds=seconds)
+        raise AssertionError(f"{command.words} is never hit")
+
+    def after(self, command: Command, wanted: Reference) -> list[str]:
+        """What is wrong with what a user types next, and with all that is there in the end."""
+        found, typed = [], {workspace.MANIFEST}
+        for words, results in zip(command.then, wanted.results, strict=True):
+            before = places()
+            code, _, said = self.type(words)
+            written = written_since(before)
+            typed |= written.keys()
+            if code == 0 and written not in results:
+                found.append(f"then {' '.join(words)} makes neither what it did nor what it would")
+            elif code not in (0, 2) or "foreseen" in said or said.count("Error: ") != (code == 2):
+                found.append(f"then {' '.join(words)} ends in {code}: {said}")
+        code, printed, said = self.whole(command)
+        if code or printed != wanted.usual.printed:
+            found.append(f"again it ends in {code}, printing {printed!r}: {said}")
+        sweep("tmp")  # as the next run with temporary files does
+        now = contents()
+        return found + wrongly_taken() + [
+            f"{path} is left or differs" for path in sorted(wanted.contents.keys() | now.keys())
+            if wanted.contents.get(path) != now.get(path) and path not in typed
+        ]  # fmt: skip
 
 
 @pytest.fixture
@@ -313,43 +318,46 @@ def heeded() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-def test_every_command_is_killed() -> None:
-    assert sorted(COMMANDS) == sorted(ALL_COMMANDS)
+def test_every_command_is_struck() -> None:
+    assert {command.words[0] for command in COMMANDS} == {*ALL_COMMANDS}
 
 
 @pytest.mark.usefixtures("heeded")
 def test_kills(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    furnish(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
-    assert run_whole(capsys) == []
-    assert run([*EVAL, "-j", "1"]) == 0
-    sums = capsys.readouterr().out
-    Path(STATE).unlink()
-    usual = {name: measured(arguments) for name, arguments in COMMANDS.items()}
-    Path(STATE).unlink()
-    assert run_whole(capsys) == []
-    wanted = contents()
-    chance, faults, seen = random.Random(SEED), [], Counter[str]()
-    for kill in range(1, KILLS + 1):
-        name = tuple(COMMANDS)[kill % len(COMMANDS)]
-        strike = strike_of(chance, usual[name])
-        ended = killed(COMMANDS[name], strike)
-        seen["ended before" if ended.code == 0 else strike.number.name] += 1
-        found = faults_of(ended, strike) + wrongly_taken() + follow(name, sums, capsys)
-        if kill % EACH == 0 or kill == KILLS:
-            found += run_whole(capsys)
-            now = contents()
-            found += [
-                f"{path} is left or differs" for path in sorted(wanted.keys() | now.keys())
-                if wanted.get(path) != now.get(path)
-            ]  # fmt: skip
-        faults += [f"{kill}: {name}, {strike}: {x}" for x in found]
-        if found:
-            with capsys.disabled():
-                sys.stdout.write("\n".join(faults[-len(found) :]) + "\n")
+    yard = Yard(tmp_path, capsys)
+    furnish(yard.here)
+    monkeypatch.chdir(yard.here)
+    monkeypatch.setattr("tempfile.tempdir", str(yard.here / "tmp"))
+    monkeypatch.setenv("TMPDIR", str(yard.here / "tmp"))
+    python = interpreter(tmp_path, {"framework.py": ""})  # another than this one
+    monkeypatch.setenv("KNIGHTLITE_SCRIPT_PYTHON", python)
+    compiler = tmp_path / "cc"  # a quick one: what it makes is not what is tried here
+    compiler.write_text('#!/bin/sh\nexec cc "$@" -O0\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CC", str(compiler))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(yard.here / "cache"))
+    for words in FIRST:
+        code, _, said = yard.type(words)
+        assert code == 0, said
+    yard.keep()
+    chance, faults, hits, late = random.Random(SEED), [], Counter[str](), Counter[str]()
+    references: dict[Command, Reference] = {}
+    for number in range(KILLS):
+        command = COMMANDS[number % len(COMMANDS)]
+        if command not in references:
+            references[command] = yard.reference(command)
+        strike, missed, found = yard.strike(command, references[command], chance)
+        hits[strike.number.name] += 1
+        late[command.words[0]] += missed
+        faults += [f"{number}: {' '.join(command.words)}, {strike}: {x}" for x in found]
+        with capsys.disabled():
+            told = (
+                f"{number} {command.words[0]} {strike}, of {references[command].usual.seconds:.2f}"
+            )
+            sys.stdout.write("\n".join([told, *faults[len(faults) - len(found) :]]) + "\n")
+            sys.stdout.flush()
     with capsys.disabled():
-        sys.stdout.write(f"{KILLS} kills, seed {SEED}: {dict(seen)}\n")
+        sys.stdout.write(f"{KILLS} of {KILLS + late.total()} signals hit, seed {SEED}: {hits}\n")
     assert faults == []
