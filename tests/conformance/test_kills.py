@@ -245,7 +245,7 @@ class Yard:
         if words[0] == "serve":
             process.terminate()
         code = process.wait()
-        return code, *(path.read_text("utf-8") for path in (printed_of(self.said), self.said))
+        return code, printed_of(self.said).read_text("utf-8"), self.said.read_text("utf-8")
 
     def whole(self, command: Command) -> tuple[int, str, str]:
         """The command, to its end."""
