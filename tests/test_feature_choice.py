@@ -19,6 +19,7 @@ from knightlite.inference import session
 from knightlite.ir import Graph, Tensor
 from knightlite.onnx_models import write_float
 from knightlite.ops import BY_NAME, View
+from knightlite.quantize import groups
 from knightlite.quantize.groups import felt_interval
 from knightlite.quantize.ranges.densities import even_row_densities
 from knightlite.quantize.ranges.scale_errors import squared_error
@@ -344,6 +345,35 @@ def test_a_group_weighs_errors_by_energy() -> None:
     assert float(each["quiet"].scale) < shared < float(each["loud"].scale)
     largest = float(choose(graph, pictures, "min_max")["joined"].scale)
     assert largest == pytest.approx(5.0 * float(np.abs(pictures).max()) / 127.5, rel=0.01)
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_what_is_felt_through_many_ways_is_asked_once(
+    read: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty times cut in two and joined again: a million ways to the tables at the end."""
+    net = FloatNet()
+    net.input("x", 2, 4, 4)
+    net.conv("x", "t", 2)
+    name = "t"
+    for level in range(20):
+        halves = [
+            net.node("Slice", (name,), f"{side}{level}", starts=(at, 0, 0), ends=(at + 1, 4, 4),
+                     steps=(1, 1, 1))
+            for at, side in enumerate("ab")
+        ]  # fmt: skip
+        name = net.node("Concat", tuple(halves[::-1]), f"c{level}")
+    net.hard_swish(name, "swish")
+    net.node("Table", (name,), "gate", function="HardSigmoid", alpha=0.2, beta=0.5)
+    net.node("Mul", ("swish", "gate"), "y")
+    if read:
+        net.conv("a7", "z", 1)
+    graph = net.build("y", "z") if read else net.build("y")
+    asked = MagicMock(side_effect=groups._felt_by)
+    monkeypatch.setattr(groups, "_felt_by", asked)
+    assert felt_interval(graph, "t") == (-np.inf if read else -3.0, np.inf)
+    assert felt_interval(graph, "c7") == (-3.0, np.inf)
+    assert asked.call_count < 250
 
 
 def test_codes_are_not_spent_where_a_table_is_flat() -> None:

@@ -5,6 +5,7 @@ Tensors tied by value-preserving operators share one scale (numerics 7).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -140,17 +141,37 @@ def felt_interval(graph: Graph, name: str) -> tuple[float, float]:
     Where it is only looked up, there or where it is moved to, functions may be constant beyond some
     value (HardSwish below -3): saturating there costs nothing, so no codes are spent on it.
     """
-    readers = graph.consumers().get(name, ())
-    if not readers or name in graph.chip_outputs:
-        return -np.inf, np.inf
-    low = high = 0.0
-    for node in readers:
-        definition = BY_NAME[node.op]
-        if definition.lookup is not None:
-            lowest, highest = definition.lookup.support(View(graph, node))
-        elif definition.value_preserving:
-            lowest, highest = felt_interval(graph, node.output)
-        else:
-            return -np.inf, np.inf
-        low, high = min(low, lowest), max(high, highest)
-    return low, high
+    delivered, readers = set(graph.chip_outputs), graph.consumers()
+    moved, waiting = {name: 0}, [name]  # it, and all that it is moved to
+    while waiting:
+        for node in readers.get(waiting.pop(), ()):
+            if _moves(node) and node.output not in moved:
+                moved[node.output] = 0
+                waiting.append(node.output)
+    if len(moved) > 1:  # what is read comes before what reads it
+        places = {node.output: place for place, node in enumerate(graph.nodes, start=1)}
+        moved = {item: places.get(item, 0) for item in moved}
+    felt: dict[str, tuple[float, float]] = {}
+    for item in sorted(moved, key=moved.__getitem__, reverse=True):
+        felt[item] = (-np.inf, np.inf)
+        if item in delivered or not readers.get(item):
+            continue
+        found = [_felt_by(graph, node, felt) for node in readers[item]]
+        lows, highs = zip(*found, strict=True)
+        felt[item] = (min(0.0, *lows), max(0.0, *highs))
+    return felt[name]
+
+
+def _moves(node: Node) -> bool:
+    definition = BY_NAME[node.op]
+    return definition.lookup is None and definition.value_preserving
+
+
+def _felt_by(
+    graph: Graph, node: Node, felt: Mapping[str, tuple[float, float]]
+) -> tuple[float, float]:
+    """The interval that makes a difference to one reader."""
+    lookup = BY_NAME[node.op].lookup
+    if lookup is not None:
+        return lookup.support(View(graph, node))
+    return felt[node.output] if _moves(node) else (-np.inf, np.inf)
