@@ -212,6 +212,7 @@ BECOMES = {
     "LogSoftmax": "Max of halves, Sub, Table, Conv, Table, Sub; at the end of the network on the "
     "host",
     "CumProd": "Slices, Muls and Concats, as many as the length has bits",
+    "CumSum": "Conv: a product with a triangle of ones",
     "Div": "Mul by the inverse constant; by features: Table and Mul, with a warning",
     "GlobalMaxPool": "MaxPool",
     "GRU": UNROLLED,

@@ -161,7 +161,7 @@ def middle() -> Graph:
     net.conv(net.input("x", (1, 3, 6, 5)), "c", (8, 3, 3, 3), pads=[1] * 4)
     net.node("Relu", ["c"], "r")
     net.conv("r", "e", (8, 8, 1, 1))
-    net.node("CumSum", ["r", net.weight("axis", np.int64(2))], "g")
+    net.placed("r", (1, 8, 6, 5), "g")
     net.node("Mul", ["g", net.node("Hardmax", ["e"], "h", axis=1)], "m")
     net.node("Where", [net.node("Greater", ["m", net.weight("limit", np.float32(0.2))], "large"),
                        "g", "e"], "w")  # fmt: skip

@@ -51,6 +51,7 @@ from onnx_nets import Net, operators
 
 Array = NDArray[Any]
 INT = np.int64
+SHAPE = (1, 8, 9, 8)  # of what most general layers read
 CHIPS = ("TX5368AV200", "TX5112CV201", "TX5336AV200")
 
 
@@ -69,9 +70,9 @@ def body(net: Net, value: str, channels: int = 8) -> str:
     return net.node("GlobalAveragePool", ["c2"], "y")
 
 
-def cumulative(net: Net) -> tuple[str, ...]:
+def placed(net: Net) -> tuple[str, ...]:
     """One operator; the input of the chip is its own."""
-    return (body(net, net.node("CumSum", [head(net), net.weight("axis", INT(2))], "g")),)
+    return (body(net, net.placed(head(net), SHAPE, "g")),)
 
 
 def sampled(net: Net) -> tuple[str, ...]:
@@ -110,24 +111,24 @@ def masked(net: Net) -> tuple[str, ...]:
 
 def twice(net: Net) -> tuple[str, ...]:
     """Two trips, with work of the chip between and beside."""
-    one = net.node("CumSum", [head(net), net.weight("axis", INT(2))], "one")
+    one = net.placed(head(net), SHAPE, "one")
     net.conv(one, "c", (8, 8, 3, 3), pads=[1] * 4)
-    two = net.node("CumSum", ["c", "axis"], "two")
+    two = net.placed("c", SHAPE, "two")
     return (body(net, net.node("Add", [two, "r"], "sum")),)
 
 
 def beside(net: Net) -> tuple[str, ...]:
     """Two branches in one trip, joined without an instruction but for copies."""
-    one = net.node("CumSum", [head(net), net.weight("axis", INT(2))], "one")
+    one = net.placed(head(net), SHAPE, "one")
     net.conv("r", "c", (8, 8, 3, 3), pads=[1] * 4)
-    two = net.node("CumSum", ["c", "axis"], "two")
+    two = net.placed("c", SHAPE, "two")
     return (body(net, net.node("Concat", [one, two, "r"], "all", axis=1), 24),)
 
 
 def at_once(net: Net) -> tuple[str, ...]:
     """The host begins; its result is also the network's."""
     net.input("x", (1, 8, 9, 8))
-    return (body(net, net.node("CumSum", ["x", net.weight("axis", INT(3))], "g")), "g")
+    return (body(net, net.placed("x", SHAPE, "g", 3)), "g")
 
 
 def of_five_axes(net: Net) -> tuple[str, ...]:
@@ -151,15 +152,15 @@ def of_windows(net: Net) -> tuple[str, ...]:
 
 
 NETWORKS: dict[Callable[[Net], tuple[str, ...]], tuple[int, tuple[str, ...]]] = {
-    cumulative: (1, ("CumSum",)),
+    placed: (1, ("ScatterElements",)),
     sampled: (1, ("GridSample",)),
     mixed: (1, ("Einsum",)),
     chosen: (1, ("TopK", "TopK, GatherElements")),
     told: (1, ("TopK",)),
     masked: (1, ("Hardmax",)),
-    twice: (2, ("CumSum", "CumSum")),
-    beside: (1, ("CumSum", "CumSum")),
-    at_once: (1, ("CumSum",)),
+    twice: (2, ("ScatterElements", "ScatterElements")),
+    beside: (1, ("ScatterElements", "ScatterElements")),
+    at_once: (1, ("ScatterElements",)),
     of_windows: (1, ("Transpose, Hardmax",)),
 }
 
@@ -246,11 +247,12 @@ def test_without_gp_it_is_refused_with_its_price(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError) as caught:
         load(path)
     hint = (
-        "-gp runs CumSum in the middle of the network: 2 trips from the NPU to the host and back, "
-        "2,304 bytes a picture"
+        "-gp runs ScatterElements in the middle of the network: 2 trips from the NPU to the host "
+        "and back, 2,304 bytes a picture"
     )
     assert [str(item) for item in caught.value.findings] == [
-        f"CumSum_{name}: CumSum is not supported yet. Hint: {hint}" for name in ("one", "two")
+        f"ScatterElements_{name}: ScatterElements is not supported yet. Hint: {hint}"
+        for name in ("one", "two")
     ]
     graph = load(path, general=True)
     assert operators(graph) == ["Conv", "General", "Conv", "General", "Add", "Conv", "AveragePool"]
@@ -262,18 +264,21 @@ def test_what_ends_the_network_and_reads_its_input(tmp_path: Path) -> None:
 
     def both(net: Net) -> tuple[str, ...]:
         net.conv(net.input("x", (1, 3, 9, 8)), "c", (3, 3, 3, 3), pads=[1] * 4)
-        net.node("CumSum", ["x", net.weight("axis", INT(2))], "sums")
+        net.placed("x", (1, 3, 9, 8), "sums")
         return (net.node("Hardmax", [net.node("Mul", ["sums", "c"], "product")], "y", axis=1),)
 
     path = saved(both, tmp_path)
     with pytest.raises(UnsupportedError) as caught:
         load(path)
-    assert "-gp runs CumSum in the middle of the network: 1 trip" in caught.value.findings[0].hint
+    assert (
+        "-gp runs ScatterElements in the middle of the network: 1 trip"
+        in caught.value.findings[0].hint
+    )
     graph = load(path, general=True)
     assert sorted(operators(graph)) == ["Conv", "General", "Mul"]
     assert [op.op for op in graph.host] == ["Hardmax"]
     program = open_binary(compiled(path), None).program
-    assert [item.op for item in program.meta.general] == ["CumSum"]
+    assert [item.op for item in program.meta.general] == ["ScatterElements"]
 
 
 def test_files_of_others_need_no_notes(tmp_path: Path) -> None:
@@ -329,7 +334,7 @@ def test_what_the_host_cannot_do_either(tmp_path: Path) -> None:
 
 def test_nothing_is_left_for_the_chip(tmp_path: Path) -> None:
     def all_on_the_host(net: Net) -> tuple[str, ...]:
-        net.node("CumSum", [net.input("x", (1, 3, 3, 8)), net.weight("axis", INT(2))], "g")
+        net.placed(net.input("x", (1, 3, 3, 8)), (1, 3, 3, 8), "g")
         return (net.node("Einsum", ["g"], "y", equation="nccw->ncw"),)
 
     assert "nothing is left for the NPU" in refused(all_on_the_host, tmp_path)
@@ -395,7 +400,7 @@ def read_back(program: Program) -> Program:
 
 
 def test_damaged_descriptions_are_refused(tmp_path: Path) -> None:
-    program = program_of(cumulative, tmp_path)
+    program = program_of(placed, tmp_path)
     (layer,) = program.meta.general
     (step,) = layer.operators
     twin = {"axis2": step.constants[step.inputs[1]]}
@@ -417,7 +422,7 @@ def test_damaged_descriptions_are_refused(tmp_path: Path) -> None:
 
 def test_changed_operators_are_refused_or_seen(tmp_path: Path) -> None:
     """One that runs others, none of ONNX's, too large; another one makes other bytes."""
-    program = program_of(cumulative, tmp_path)
+    program = program_of(placed, tmp_path)
     (layer,) = program.meta.general
     (step,) = layer.operators
     given = inputs_of(program)
@@ -434,7 +439,7 @@ def test_changed_operators_are_refused_or_seen(tmp_path: Path) -> None:
     with pytest.raises(
         FormatError, match=r"as compile writes them \(Node\(g\) with schema.*has input"
     ):
-        run(replace(step, op="Exp"))
+        run(replace(step, op="Exp", attributes={}))
     with pytest.raises(FormatError, match=r"as compile writes them \(Unrecognized attribute: gain"):
         run(replace(step, attributes={"gain": 1}))
     large = Constant("int64", (4,), np.array([1 << 20, 8, 9, 8], "<i8").tobytes())
@@ -445,7 +450,7 @@ def test_changed_operators_are_refused_or_seen(tmp_path: Path) -> None:
         )
     with pytest.raises(KnightliteError, match=r"g"):
         run(HostOperator("a", "ReduceMax", ("r",), ("g",), {"keepdims": 1}, {}))
-    other = replace(step, op="Sin", inputs=("r",), constants={})
+    other = replace(step, op="Sin", inputs=("r",), attributes={}, constants={})
     assert not np.array_equal(run(other), right)
     assert np.array_equal(run(step), right)
 
@@ -492,8 +497,10 @@ def test_overwritten_operands_are_seen(tmp_path: Path) -> None:
 
 
 def test_numpy_does_what_is_exact(tmp_path: Path) -> None:
-    program = program_of(cumulative, tmp_path)
-    with pytest.raises(FormatError, match=r"^general layer g has CumSum, which only ONNX Runtime"):
+    program = program_of(placed, tmp_path)
+    with pytest.raises(
+        FormatError, match=r"^general layer g has ScatterElements, which only ONNX Runtime"
+    ):
         Machine(program).run(inputs_of(program))
 
 
@@ -537,11 +544,15 @@ def test_the_runtime_in_c_refuses_by_name_what_it_does_not_know(tmp_path: Path) 
 def test_what_it_costs_stands_apart(tmp_path: Path) -> None:
     found = profile(program_of(twice, tmp_path))
     assert json.loads(profile_json(found))["trips"] == [
-        {"layers": ["one"], "op": "CumSum", "before": "c", "read_bytes": 576, "write_bytes": 576},
-        {"layers": ["two"], "op": "CumSum", "before": "sum", "read_bytes": 576,
+        {"layers": ["one"], "op": "ScatterElements", "before": "c", "read_bytes": 576,
+         "write_bytes": 576},
+        {"layers": ["two"], "op": "ScatterElements", "before": "sum", "read_bytes": 576,
          "write_bytes": 576},
     ]  # fmt: skip
-    assert "Trip 1 to the host: CumSum before c, 576 bytes read, 576 written" in profile_text(found)
+    assert (
+        "Trip 1 to the host: ScatterElements before c, 576 bytes read, 576 written"
+        in profile_text(found)
+    )
 
 
 def test_what_explain_says(tmp_path: Path) -> None:
@@ -550,9 +561,11 @@ def test_what_explain_says(tmp_path: Path) -> None:
         plan = build(graph, CHIPS[0], level).compiled.plan
         found = {item.nodes[-1]: item.sentence for item in explained(plan)}
         assert found["one"] == (
-            "on the host, before c, on trip 1 of 2: CumSum of r, 1,152 bytes moved."
+            "on the host, before c, on trip 1 of 2: ScatterElements of r, 1,152 bytes moved."
         )
-        assert found["two"].startswith("on the host, before sum, on trip 2 of 2: CumSum of c")
+        assert found["two"].startswith(
+            "on the host, before sum, on trip 2 of 2: ScatterElements of c"
+        )
 
 
 def test_engine_native_and_deploy_say_what_they_do_not_know(tmp_path: Path) -> None:

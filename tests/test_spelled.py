@@ -48,6 +48,31 @@ def test_running_products(axis: int, more: dict[str, int], muls: int, tmp_path: 
     assert operators(as_onnx_says(net, tmp_path)).count("Mul") == muls
 
 
+@pytest.mark.parametrize(
+    ("axis", "more"),
+    [(1, {}), (2, {"reverse": 1}), (-1, {"exclusive": 1}), (1, {"exclusive": 1, "reverse": 1})],
+)
+def test_running_sums(axis: int, more: dict[str, int], tmp_path: Path) -> None:
+    """Of channels, rows and columns."""
+    net = Net(14)
+    net.node("CumSum", [net.input("x", (1, 6, 5, 4)), scalar(net, axis)], "p", **more)
+    net.node("Sigmoid", ["p"], "y")
+    graph = as_onnx_says(net, tmp_path)
+    assert "Conv" in operators(graph)
+    assert {op.op for op in graph.host} <= {"Transpose"}  # of what the user gets
+
+
+@pytest.mark.parametrize(("length", "refused"), [(1024, False), (1025, True)])
+def test_running_sums_of_so_many(length: int, refused: bool, tmp_path: Path) -> None:
+    net = Net(14)
+    net.node("CumSum", [net.input("x", (1, length, 1, 1)), scalar(net, 1)], "y")
+    if not refused:
+        assert operators(load(net.save(tmp_path, "y"))) == ["Conv"]
+        return
+    with pytest.raises(KnightliteError, match="a constant axis, and at most 1024 elements along"):
+        load(net.save(tmp_path, "y"))
+
+
 def scalar(net: Net, value: int) -> str:
     return net.weight("axis", np.array(value, np.int64))
 

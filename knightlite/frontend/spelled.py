@@ -2,6 +2,7 @@
 
 ::
 
+    CumSum(x)              =>  MatMul(x, triangle of ones)
     CumProd(x)             =>  Muls of x by itself moved along by 1, 2, 4 .. elements
     TensorScatter(x, u, i) =>  parts of x and u, one after the other; ScatterND, where a box or
                                rows of x are replaced, or added to, as x[a:b] = u is exported
@@ -33,6 +34,7 @@ from knightlite.frontend.source import Shape, SourceModel, SourceNode
 from knightlite.frontend.steps import REALS, STEP, Steps
 
 Array = NDArray[Any]
+LONGEST_SUM = 1024  # of a CumSum: a triangle of so many rows, which costs as many products a value
 Rule = Callable[[Steps], "str | None"]
 
 
@@ -88,6 +90,7 @@ def refuse(state: Importer, node: SourceNode) -> None:
     """The handler of what was not written as others."""
     what = {
         "CumProd": "a constant axis, and more than one element along it",
+        "CumSum": f"a constant axis, and at most {LONGEST_SUM} elements along it",
         "GatherElements": "constant indices that are the same along all axes but its own",
         "TensorScatter": "constant write_indices",
     }[node.op_type]
@@ -133,6 +136,30 @@ def _products(steps: Steps) -> str | None:
         first = steps.constant(ones)
         value = steps.joined([value, first] if backwards else [first, value], axis)
     return value
+
+
+def _sums(steps: Steps) -> str | None:
+    """Each element is a sum of those up to its own, rounded once: a product with a triangle."""
+    node = steps.node
+    axis = _axis(steps, steps.constants.get(node.inputs[1]))
+    value, shape = node.inputs[0], steps.shape(node.inputs[0])
+    least = 1 if node.attributes.get("exclusive", 0) else 0
+    if axis is None or not least < shape[axis] <= LONGEST_SUM:
+        return None
+    place = np.arange(shape[axis])
+    apart = place[None, :] - place[:, None]  # [of an element, of a sum]
+    apart = -apart if node.attributes.get("reverse", 0) else apart
+    triangle = (apart >= least).astype(np.float32)
+    rank = len(shape)
+    if axis == rank - 2:
+        return steps.node_of("MatMul", [steps.constant(triangle.T), value], shape)
+    order = [*(at for at in range(rank) if at != axis), axis]
+    value = steps.transposed(value, order)
+    shape = steps.shape(value)
+    if rank == 1:
+        value = steps.reshaped(value, (1, *shape))
+    value = steps.node_of("MatMul", [value, steps.constant(triangle)], steps.shape(value))
+    return steps.transposed(steps.reshaped(value, shape), [order.index(at) for at in range(rank)])
 
 
 def _scattered(steps: Steps) -> str | None:
@@ -341,11 +368,12 @@ LATER: Mapping[str, Rule] = {"CumProd": _products, "Mod": _rest, "TensorScatter"
 RULES: Mapping[str, Rule] = {
     "Conv": volumes.convolved,
     "ConvTranspose": volumes.convolved,
+    "CumSum": _sums,
     "GatherElements": _chosen,
     "Gemm": _with_rows_added,
     "MatMul": _all_matrices,
     "Resize": cubic.resized,
     "ScatterND": _placed,
 }
-REFUSED = ("CumProd", "GatherElements", "TensorScatter")
+REFUSED = ("CumProd", "CumSum", "GatherElements", "TensorScatter")
 """What no other handler reads."""
