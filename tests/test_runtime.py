@@ -18,7 +18,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from assembled import TINY, make, whole_memory_program
+from assembled import (
+    RCCN,
+    RDMA,
+    TINY,
+    WDMA,
+    load,
+    make,
+    small_matrix,
+    store,
+    tensor,
+    whole_memory_program,
+)
+from assembled import program as assembled
 from compilers import compile_c, needs_compiler, runtime_files
 from fuzz import mutators
 from knightlite.container import Program, decode_program, paired
@@ -30,9 +42,13 @@ from knightlite.isa import (
     Instruction,
     Lookup,
     Matrix,
+    Resize,
+    Space,
+    SparseMatrix,
     disassemble,
     layout,
 )
+from knightlite.isa.instructions import ResizeMode
 from knightlite.native import NativeMachine
 from knightlite.native.build import SOURCES, find_compiler
 from knightlite.native.headers import generated_files
@@ -258,6 +274,84 @@ def test_changed_programs_are_refused_alike(name: str) -> None:
 
 def _alike(sentence: str) -> str:
     return re.sub("(waits for a token of [A-Z]+) .*", r"\1", sentence)
+
+
+WIDE = {"y_height": 90, "stride_height": 23, "y_width": 1, "kernel_width": 130}
+LINEAR = {"mode": ResizeMode.LINEAR, "unit_height": 4096, "y_address": 64}
+SPARSE = {
+    "x_row_stride": 32, "x_column_stride": 8, "x_width": 4, "x_channels": 8, "y_address": 1024,
+    "y_row_stride": 16, "y_column_stride": 4, "y_width": 4, "y_channels": 4, "block_inputs": 4,
+    "block_outputs": 4,
+}  # fmt: skip
+LINES = {"x_type": 2, "y_type": 2, "y_address": 64}
+EDGES: dict[str, tuple[Instruction, Instruction, str]] = {
+    "units": (
+        make(Resize, **LINEAR, unit_width=2048), make(Resize, **LINEAR, unit_width=2049),
+        "must have units whose product is at most 8388608, not 8392704.",
+    ),
+    "covered": (  # 2048 rows, 16384 columns, 8 channels: 2^28
+        small_matrix(**WIDE, dilation_width=127), small_matrix(**WIDE, dilation_width=128),
+        "covers 2048 x 16513 x 8 inputs, beyond any memory.",
+    ),
+    "blocks": (
+        make(SparseMatrix, **SPARSE, blocks=2, stored_bytes=16 + 2 * 64),
+        make(SparseMatrix, **SPARSE, blocks=3, stored_bytes=16 + 2 * 64),
+        "must have at most 2 blocks, not 3.",
+    ),
+    "stored": (
+        make(SparseMatrix, **SPARSE, blocks=1, stored_bytes=16 + 64),
+        make(SparseMatrix, **SPARSE, blocks=1, stored_bytes=16),
+        "must have more bytes of weights than its mask, 16, not 16.",
+    ),
+    "shortest": (
+        make(Lookup, **LINES, intervals=8), make(Lookup, **LINES, intervals=7),
+        "must have 2^8 to 2^12 intervals for a 16-bit input type, not 2^7.",
+    ),
+    "longest": (
+        make(Lookup, **LINES, intervals=12), make(Lookup, **LINES, intervals=13),
+        "must have 2^8 to 2^12 intervals for a 16-bit input type, not 2^13.",
+    ),
+}  # fmt: skip
+"""What is just allowed, what is not, and why."""
+
+
+def both_say(made: Program, inputs: dict[str, Any]) -> str:
+    """What is wrong with a program, in the same words by the simulator and the runtime."""
+    wanted, _ = opinion(made, inputs)
+    try:
+        Network(*unread_files(made), CHECKED | CHIP_ONLY).start()
+        told = ""
+    except (FormatError, MachineError) as error:
+        told = error.sentence
+    assert told == wanted
+    return told
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", EDGES)
+def test_limits_are_the_same(name: str) -> None:
+    *items, sentence = EDGES[name]
+    mask = {"blocks": b"\3", "stored": b"\1"}.get(name, b"")
+    fspm = {"fspm": np.zeros((1, 1, 1, TINY.fspm_bytes), np.uint8)}
+    told = [both_say(with_tensors(whole_memory_program([one], mask, b"")), fspm) for one in items]
+    assert [one.endswith(sentence) for one in told] == [False, True]
+
+
+@needs_compiler
+@pytest.mark.parametrize("count", [255, 256])
+def test_tokens_are_counted_alike(count: int) -> None:
+    """So many are sent before the first is taken."""
+    first = [load(Space.WSPM, 0, 32), load(Space.MSPM, 32, 32), load(Space.FSPM, 64, 32)]
+    sends = [load(Space.FSPM, 64, 16, 2048, signal=RCCN) for _ in range(count)]
+    takes = [small_matrix(wait=RDMA) for _ in range(count - 1)]
+    last = [small_matrix(wait=RDMA, signal=WDMA), store(1024, 128, 16, wait=RCCN)]
+    x, y = tensor("x", "u8", (8, 1, 4), 64), tensor("y", "s8", (4, 1, 4), 128)
+    made = with_tensors(assembled([*first, *sends, *takes, *last], bytes(64), [x], [y]))
+    told = both_say(made, {"x": np.zeros(x.shape, np.uint8)})
+    assert told == "" or count > 255
+    assert ("may bring the token counter from RDMA to RCCN to 256, beyond 255." in told) == (
+        count > 255
+    )
 
 
 # ------------------------------------------------------------------ damaged files
