@@ -561,3 +561,34 @@ def test_what_no_reader_feels_is_neither_in_a_scale_nor_in_its_error(beyond: flo
         found.append((made.dtype, float(made.scale), expected_error(basis, {"c": at})))
     assert found[0] == found[1]
     assert found[0][2] > 0
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_scales_per_channel_are_asked_for_as_they_will_be(
+    allowed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what is tried on top of the method: a bound in codes depends on it."""
+    asked: list[list[float]] = []
+
+    def allows(graph: Any, name: str, dtype: Any, scales: Any) -> bool:
+        asked.append(scales.tolist())
+        return allowed
+
+    monkeypatch.setattr(feature_choice, "_clamp_allows", allows)
+    monkeypatch.setattr(feature_choice, "group_dtype", lambda basis, group: dtypes.U8)
+    found = np.array([0.5, 1.0], np.float32)
+    basis: Any = SimpleNamespace(
+        plan=SimpleNamespace(per_channel={"t"}), settings=SimpleNamespace(percent=1.0),
+        found={("t", dtypes.U8, "mse", 1.0): found}, graph=None,
+        method_of=lambda group: "mse", factor_of=lambda group: 0.25,
+    )  # fmt: skip
+    group: Any = SimpleNamespace(members=("t",))
+    made = feature_choice._per_channel(basis, 3, group)
+    assert asked == [[0.125, 0.25]]
+    assert (made is not None) == allowed
+    if made is not None:
+        feature = made["t"]
+        assert (feature.scale.tolist(), feature.group) == ([0.125, 0.25], 3)
+        assert (feature.rule.per_channel, feature.rule.factor) == (True, 0.25)
+    other: Any = SimpleNamespace(members=("u",))
+    assert feature_choice._per_channel(basis, 3, other) is None
