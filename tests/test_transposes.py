@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import permutations
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 import knightlite
-from knightlite.frontend import load
+from knightlite import dtypes
+from knightlite.frontend import load, transposes
 from knightlite.inference import Runner, float_network, session
+from knightlite.ir import GraphBuilder
 from knightlite.ops import transpose
 from onnx_nets import Net, checked, operators
 
@@ -152,3 +156,33 @@ def test_products_of_a_single_feature_come_last(
     (wanted,) = session(path.read_bytes()).run(None, {"x": x})
     found = Runner(float_network(graph)).run((x.reshape(graph.tensors["x"].shape),))
     np.testing.assert_allclose(found["y"], wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_what_lies_between_moves_is_quantized_as_what_they_move(declared: bool) -> None:
+    """And what they make, where the file does not say how."""
+    builder = GraphBuilder("net")
+    builder.input("x", (1, 4, 2, 2), dtypes.S8, 0.5)
+    asked: list[tuple[str, tuple[int, ...]]] = []
+
+    def declare(name: str, shape: tuple[int, ...]) -> None:
+        asked.append((name, shape))
+        builder.tensor(name, shape, dtypes.S16, 0.25)
+
+    state: Any = SimpleNamespace(
+        builder=builder, declare=declare,
+        model=SimpleNamespace(shapes={"y": (1, 4, 2, 2)} if declared else {}),
+    )  # fmt: skip
+    moves: Any = [("ChannelShuffle", {"groups": 2}), ("SwapChannels", {}), ("ChannelShuffle", {})]
+    assert transposes.append_moves(state, "x", moves, "y", (1, 4, 2, 2)) == "y"
+    nodes = builder.nodes
+    assert [node.op for node in nodes] == [op for op, _ in moves]
+    assert [node.inputs[0] for node in nodes] == ["x", nodes[0].output, nodes[1].output]
+    for node in nodes[:2]:
+        between = builder.tensors[node.output]
+        assert (between.dtype, float(between.scale)) == (dtypes.S8, 0.5)  # type: ignore[arg-type]
+    made = builder.tensors["y"]
+    assert (made.dtype, float(made.scale)) == (  # type: ignore[arg-type]
+        (dtypes.S16, 0.25) if declared else (dtypes.S8, 0.5)
+    )
+    assert asked == ([("y", (1, 4, 2, 2))] if declared else [])
