@@ -417,7 +417,7 @@ def test_names_of_the_network_reach_no_source(project: Project, here: Path) -> N
 )
 def test_the_largest_arena_by_hand(ddr: int, fspm: int, wspm: int, mspm: int, most: int) -> None:
     chip = SimpleNamespace(fspm_bytes=fspm, wspm_bytes=wspm, mspm_bytes=mspm)
-    sizes = {"ddr_bytes": ddr + 1000, "constants_bytes": 1000, "chip_values": chip}
+    sizes = {"own_end": ddr + 1000, "constants_bytes": 1000, "chip_values": chip}
     meta: Any = SimpleNamespace(**sizes, tensors=(), general=())
     assert most_arena_bytes(meta) == most
 
