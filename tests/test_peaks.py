@@ -78,8 +78,9 @@ def test_ddr(taken: int, reason: str) -> None:
         )
     )  # fmt: skip
     plan: Any = SimpleNamespace(
-        constants=bytes(64), buffers=blocks, ddr_bytes=taken, layers=names(3)
-    )
+        constants=bytes(64), buffers=blocks, ddr_bytes=taken, layers=names(3),
+        addresses={block.name: 0 for block in blocks}, regions=(),
+    )  # fmt: skip
     found = peaks._ddr(plan, TINY)
     assert (found.memory, found.capacity, found.taken) == ("DDR", TINY.ddr_bytes, taken)
     assert (found.live, found.where, found.reason) == (664, "l1", reason)
@@ -88,6 +89,11 @@ def test_ddr(taken: int, reason: str) -> None:
         Holder("b", "features", 300),
         Holder("constants", "weights, parameters, tables", 64),
     )
+    plan.regions, plan.addresses["b"] = (SimpleNamespace(address=500),), 500
+    outside = Holder("b", "outside the network's memory", 300)
+    assert outside in peaks._ddr(plan, TINY).holders
+    plan.addresses["b"] = 499
+    assert peaks._ddr(plan, TINY).holders == found.holders
 
 
 @pytest.mark.parametrize(
@@ -96,7 +102,14 @@ def test_ddr(taken: int, reason: str) -> None:
 )
 def test_ddr_where_the_host_works(first: int, last: int, where: str) -> None:
     block = Buffer("x", 8, 0, 0, first, last)
-    plan: Any = SimpleNamespace(constants=b"", buffers=(block,), ddr_bytes=8, layers=names(3))
+    plan: Any = SimpleNamespace(
+        constants=b"",
+        buffers=(block,),
+        ddr_bytes=8,
+        layers=names(3),
+        addresses={"x": 0},
+        regions=(),
+    )
     assert peaks._ddr(plan, TINY).where == where
 
 
