@@ -116,6 +116,8 @@ CASES: dict[str, tuple[tuple[HostOp, ...], tuple[int, ...]]] = {
                   steps=(-2, -1)),), (1, 2, 5, 4)),
     "Slice inputs": ((op("Slice", "x b e", "y", {"b": np.array([0, 1]), "e": np.array([1, 99])}),),
                      (1, 5, 5, 4)),
+    "Slice turned": ((op("Slice", "x", "y", starts=(99, 99, 0), ends=(-99, 1, 99), axes=(1, 2, 3),
+                         steps=(-1, -2, 3)),), (1, 6, 2, 2)),
     "Pad": ((op("Pad", "x", "y", pads=(0, 1, 0, 2, 0, 0, 3, 0)),), (1, 7, 8, 6)),
     "Pad with": ((op("Pad", "x p v a", "y", {"p": np.array([1, 2, -1, 3]), "v": np.float32(0.7),
                                             "a": np.array([-1, 2])}),), (1, 6, 10, 4)),
@@ -157,7 +159,10 @@ CASES: dict[str, tuple[tuple[HostOp, ...], tuple[int, ...]]] = {
     "TopK least": ((whole("x", "a", "int32"), op("TopK", "a k", "v i", {"k": np.array([6])},
                                                  axis=1, largest=0),
                     real("v", "w"), real("i", "j"), op("Sub", "w j", "y")), SHAPE),
+    "TopK last": ((op("TopK", "x k", "v i", {"k": np.array([2])}), real("i", "j"),
+                   op("Add", "v j", "y")), (1, 6, 5, 2)),
     "Hardmax": ((op("Hardmax", "x", "y", axis=1),), SHAPE),
+    "Hardmax last": ((op("Hardmax", "x", "y"),), SHAPE),
     "ReduceMax": ((op("ReduceMax", "z", "y", axes=(1, -2), keepdims=1),), (1, 1, 1, 4)),
     "ReduceMin": ((op("ReduceMin", "x a", "b", {"a": np.array([2])}, keepdims=0),
                    op("Reshape", "b", "y", shape=(1, 6, 1, 4))), (1, 6, 1, 4)),
@@ -326,6 +331,9 @@ def test_attributes_and_inputs_that_an_operator_has_not() -> None:
     ):  # fmt: skip
         told = sentence(changed("Hardmax", 0, **changes))
         assert told == "host operator y (Hardmax) does not fit what it reads."
+    for pads in ((0,) * 7, (0,) * 9, (0,) * 10):
+        told = sentence(changed("Pad", 0, attributes={"pads": pads}))
+        assert told == "host operator y (Pad) does not fit what it reads."
 
 
 FAULTS = 60
