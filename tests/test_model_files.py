@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from knightlite.errors import UsageError
-from knightlite.frontend import load
+from knightlite.errors import Finding, UsageError
+from knightlite.foreign.value_names import NAMING, numbers_noted
+from knightlite.frontend import load, model_files
 from knightlite.frontend.model_files import files_beside, framework_of
 from onnx_nets import Net
 
@@ -75,3 +78,40 @@ def test_weights_beside_a_program(tmp_path: Path, name: str, found: bool) -> Non
     weights = tmp_path / "n.pdiparams"
     weights.touch()
     assert files_beside(tmp_path / name) == ((weights,) if found else ())
+
+
+def test_what_the_host_computes_is_no_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said with the network; all else that is doubtful is."""
+    found = [Finding("on_host", "it is on the host."), Finding("other", "it is doubtful.")]
+    graph = SimpleNamespace(host=(SimpleNamespace(name="on_host"),))
+    made = SimpleNamespace(graph=graph, findings=found)
+    monkeypatch.setattr(model_files.canonical, "canonicalize", lambda model, general: made)
+    warned: list[Finding] = []
+    model: Any = None
+    given: Any = model_files.canonical_graph(model, Path("m"), False, warned.append)
+    assert given is graph
+    assert warned == found[1:]
+
+
+def test_numbers_of_values_are_noted_before_they_are_named() -> None:
+    """While a network is exported, and no longer; nothing where this torch names values once."""
+
+    class Value:
+        name = "191"
+
+        def debugName(self) -> str:
+            return self.name
+
+    value = Value()
+    graph = SimpleNamespace(nodes=lambda: [SimpleNamespace(outputs=lambda: [value])])
+
+    def naming(graph: Any) -> None:
+        value.name = "/conv/Conv_output_0"
+
+    torch = SimpleNamespace(_C=SimpleNamespace(**{NAMING: naming}))
+    with numbers_noted(torch) as noted:
+        getattr(torch._C, NAMING)(graph)
+    assert noted == {"191": "/conv/Conv_output_0"}
+    assert getattr(torch._C, NAMING) is naming
+    with numbers_noted(SimpleNamespace()) as noted:
+        assert noted == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 
 from float_nets import Pictures
 from knightlite.errors import UnsupportedError
-from knightlite.frontend import load, load_quantized
+from knightlite.frontend import cubic, load, load_quantized
+from knightlite.frontend.source import SourceNode
 from knightlite.inference import session
 from knightlite.onnx_models import write_float, write_qdq
 from knightlite.ops import sampling
@@ -206,3 +208,35 @@ def test_written_for_any_number_of_pictures(
     )
     assert one.op == other.op
     assert one.attributes == other.attributes
+
+
+@pytest.mark.parametrize(("axis", "size"), [(2, 4), (3, 6)])
+@pytest.mark.parametrize("scales", [[1.0, 1.0, 1.5, 2.5], None])
+def test_a_cubic_resize_is_asked_for_each_axis_by_itself(
+    axis: int, size: int, scales: list[float] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the scale of that axis, or the size that it makes; what comes out is [made, size]."""
+    asked: list[Any] = []
+
+    def computed(node: Any, operands: Any, opset: int) -> list[Any]:
+        asked.append((node.inputs, node.attributes, operands, opset))
+        return [np.arange(size * 9.0).reshape(1, size, 9, 1)]
+
+    monkeypatch.setattr(cubic.constant_runs, "run", computed)
+    attributes = {"mode": "cubic", "axes": [2, 3]}
+    node = SourceNode("r", "Resize", "", ("x", "", "s"), ("y",), attributes)
+    steps: Any = SimpleNamespace(node=node, opset=19, shape=lambda name: (1, 3, 4, 6))
+    found = cubic._matrix(steps, axis, scales, 9)
+    assert found is not None
+    assert found.tolist() == np.arange(size * 9.0).reshape(size, 9).T.tolist()
+    ((inputs, given, operands, opset),) = asked
+    assert (given, opset) == ({"mode": "cubic"}, 19)
+    np.testing.assert_array_equal(operands[0], np.eye(size).reshape(1, size, size, 1))
+    assert operands[1] is None
+    if scales is None:
+        assert inputs == ("x", "", "", "sizes")
+        assert operands[2] is None
+        assert operands[3].tolist() == [1, size, 9, 1]
+    else:
+        assert inputs == ("x", "", "scales")
+        assert operands[2].tolist() == [1, 1, scales[axis], 1]
