@@ -10,7 +10,7 @@ import pytest
 
 from knightlite.errors import Finding, UsageError
 from knightlite.foreign.value_names import NAMING, numbers_noted
-from knightlite.frontend import load, model_files
+from knightlite.frontend import canonical, load, model_files
 from knightlite.frontend.model_files import files_beside, framework_of
 from onnx_nets import Net
 
@@ -85,7 +85,7 @@ def test_what_the_host_computes_is_no_warning(monkeypatch: pytest.MonkeyPatch) -
     found = [Finding("on_host", "it is on the host."), Finding("other", "it is doubtful.")]
     graph = SimpleNamespace(host=(SimpleNamespace(name="on_host"),))
     made = SimpleNamespace(graph=graph, findings=found)
-    monkeypatch.setattr(model_files.canonical, "canonicalize", lambda model, general: made)
+    monkeypatch.setattr(canonical, "canonicalize", lambda model, general: made)
     warned: list[Finding] = []
     model: Any = None
     given: Any = model_files.canonical_graph(model, Path("m"), False, warned.append)

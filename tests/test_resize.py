@@ -11,7 +11,7 @@ import pytest
 
 from float_nets import Pictures
 from knightlite.errors import UnsupportedError
-from knightlite.frontend import cubic, load, load_quantized
+from knightlite.frontend import constant_runs, cubic, load, load_quantized
 from knightlite.frontend.source import SourceNode
 from knightlite.inference import session
 from knightlite.onnx_models import write_float, write_qdq
@@ -222,7 +222,7 @@ def test_a_cubic_resize_is_asked_for_each_axis_by_itself(
         asked.append((node.inputs, node.attributes, operands, opset))
         return [np.arange(size * 9.0).reshape(1, size, 9, 1)]
 
-    monkeypatch.setattr(cubic.constant_runs, "run", computed)
+    monkeypatch.setattr(constant_runs, "run", computed)
     attributes = {"mode": "cubic", "axes": [2, 3]}
     node = SourceNode("r", "Resize", "", ("x", "", "s"), ("y",), attributes)
     steps: Any = SimpleNamespace(node=node, opset=19, shape=lambda name: (1, 3, 4, 6))
