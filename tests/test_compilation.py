@@ -42,6 +42,8 @@ def test_figures() -> None:
         "weight_bytes": len(made.weight),
         "ddr_bytes": 3_014_144,
         "constants_bytes": 2_817_488,
+        "regions": [],
+        "once": None,
         "ddr_read_bytes": 3_621_680,
         "ddr_write_bytes": 438_538,
         "ddr_burst_bytes": 4_391_744,

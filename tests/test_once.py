@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import knightlite
+from assembled import TINY, load, small_matrix
 from compilers import needs_compiler
 from conformance_checks import ORIGIN, SHORT, Built, artificial, random_inputs, run
 from integer_nets import IntegerNet
@@ -20,9 +22,10 @@ from knightlite.chip_files import find
 from knightlite.cli.program import run as command
 from knightlite.compiler import compile_graph
 from knightlite.container import Once, Program, decode_program, encode_program, paired
+from knightlite.emit.resident import resident
 from knightlite.errors import CapacityError, FormatError, KnightliteError, UnsupportedError
 from knightlite.ir import Graph
-from knightlite.isa import Load, Space, assemble, disassemble, in_program
+from knightlite.isa import Load, Matrix, Space, assemble, disassemble, in_program
 from knightlite.native import NativeMachine
 from knightlite.native.library import CHECKED, CHIP_ONLY, Network
 from knightlite.profiler import certificate, once_cycles, per_frame, profile
@@ -40,11 +43,20 @@ def built(graph: Graph, once: dict[Space, int], level: int = 0) -> Built:
     return Built(compiled, program, Machine(program, family), 0)
 
 
+def chain() -> Graph:
+    """What lies between is in FSPM only, at level 1."""
+    net = IntegerNet("chain")
+    return net.build(net.layer(net.layer(net.layer(net.picture(3, 24, 24), 16, 3), 16, 3), 8))
+
+
 @pytest.mark.parametrize("level", [0, 1])
 @pytest.mark.parametrize("once", [WEIGHTS, {Space.MSPM: 0}, BOTH])
-def test_same_bytes_without_the_loads(once: dict[Space, int], level: int) -> None:
+@pytest.mark.parametrize("made", [with_parts, chain])
+def test_same_bytes_without_the_loads(
+    made: Callable[[], Graph], once: dict[Space, int], level: int
+) -> None:
     """All machines make the same bytes; what is loaded once is in no frame, and said apart."""
-    graph = with_parts()
+    graph = made()
     plain, kept = built(graph, {}, level), built(graph, once, level)
     inputs = random_inputs(graph, np.random.default_rng(1))
     wanted, found = run(plain, inputs), run(kept, inputs)
@@ -65,6 +77,25 @@ def test_same_bytes_without_the_loads(once: dict[Space, int], level: int) -> Non
     )
     assert certificate(kept.program).bound is None
     assert per_frame(plain.program) is plain.program
+
+
+def test_tiles_that_share_a_place() -> None:
+    """Two tiles, one after the other where the first one was: by hand."""
+    chip = replace(TINY, wspm_bytes=4096, wspm_align_bytes=64)
+    code = [
+        load(Space.WSPM, 0, 256, 128),
+        small_matrix(weight_address=128),
+        load(Space.WSPM, 256, 256, 128),
+        small_matrix(weight_address=128),
+        load(Space.WSPM, 0, 256, 512),
+        small_matrix(weight_address=576),
+    ]
+    found = resident(code, 1024, {Space.WSPM: 64}, chip)
+    assert [(item.ddr_address, item.local_address) for item in found.once] == [(0, 64), (256, 320)]
+    frame = [item for item in found.frame if isinstance(item, Matrix)]
+    assert [item.weight_address for item in frame] == [64, 320, 128]
+    assert found.places == {1: 0, 3: 1, 5: 2}
+    assert found.areas == {Space.WSPM: (64, 576)}
 
 
 def test_where_they_stay() -> None:

@@ -87,6 +87,23 @@ def test_same_bytes(apart: tuple[str, ...], level: int) -> None:
         assert [entry.end + -entry.end % 4 for entry in entries] == ends  # one behind the other
 
 
+def test_an_output_that_is_parts_of_the_input() -> None:
+    """It lies for itself all the same: nobody writes into the inputs' memory."""
+    net = IntegerNet("parts of the input")
+    x = net.picture(3, 8, 8)
+    parts = [
+        net.node("Slice", (x,), f"part{first}", dtypes.S8, net.step, starts=(first, 0, 0),
+                 ends=(last, 8, 8), steps=(1, 1, 1))
+        for first, last in ((0, 1), (1, 3))
+    ]  # fmt: skip
+    graph = net.build(net.join(*parts))
+    outside = built(graph, BOTH, level=1)
+    inputs = random_inputs(graph, np.random.default_rng(4))
+    assert run(outside, inputs)[graph.outputs[0]].tobytes() == inputs["x"].tobytes()
+    given, made = outside.program.meta.regions
+    assert (given.size, made.size) == (4 * 64, 4 * 64)
+
+
 def test_what_is_shared_and_where() -> None:
     graph = with_parts()
     plain, outside = built(graph, (), reuse_ddr=False), built(graph, BOTH, reuse_ddr=False)

@@ -45,7 +45,7 @@ STEM = "digits_quantize"
 INPUT, LIBRARY = "picture.bin", "rne-sim-lib"
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class DemoResult:
     """What the stages found, line by line; ``differs``: what should be the same, and is not."""
 
@@ -146,7 +146,7 @@ def _rne(options: DemoOptions, found: DemoResult, talk: Talk) -> None:
     found.add("class on the chip", f"{best.label}, with {best.score:.3f}")
     found.add("bytes compared with the golden model", f"{ran.compared_bytes:,}")
     found.add("bytes that differ", f"{ran.differing_bytes:,}")
-    found.rows += compiled.frame.lines
+    found.rows.extend(compiled.frame.lines)
     if ran.differing_bytes:
         found.differs.append("the chip's tensors and the golden model's")
 
