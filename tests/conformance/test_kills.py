@@ -135,6 +135,7 @@ COMMANDS = (  # each would leave other files than are there, where it can
     _command("show_sim_result"),
     _command("chips TX5105C --ops"),
     _command("script-path"),
+    _command("demo -f onnx --save-dir shown", without="shown"),
     _command(f"serve {CFG} --port 0 -j 2", apart=True),
 )  # fmt: skip
 
