@@ -14,6 +14,7 @@ from conformance_checks import MAIN, Pictures, assert_exact, build
 from knightlite.errors import UnsupportedError
 from knightlite.frontend import load, load_quantized
 from knightlite.frontend.model_files import canonical_graph, read_network
+from knightlite.frontend.survey import OpCount, survey
 from knightlite.ir import Graph
 from knightlite.onnx_models import write_float, write_qdq
 from knightlite.quantize.pipeline import quantize_graph
@@ -129,6 +130,14 @@ def test_at_the_end_on_the_chip(bits: int, classes: int, tmp_path: Path) -> None
             assert found["y.picked"].dtype == (np.uint8 if (bits, classes) == (8, 5) else np.int16)
             assert_exact(result.graph, built, np.random.default_rng(1))
     assert np.array_equal(*made)
+
+
+@pytest.mark.parametrize("npu", [False, True])
+def test_what_check_counts(npu: bool, tmp_path: Path) -> None:
+    net = scores()
+    net.node("ArgMax", ["s"], "y", axis=1)
+    found = survey(net.save(tmp_path, "y"), picks_on_npu=npu)
+    assert found.operators["ArgMax"] == OpCount(1, 1, 0 if npu else 1)
 
 
 def test_a_float_network_is_read_back_as_the_one_it_was(tmp_path: Path) -> None:

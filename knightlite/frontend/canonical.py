@@ -249,7 +249,8 @@ def _hosted(state: Importer, supported: frozenset[str]) -> frozenset[str]:
     made = (
         (node.name, state.values.get(name)) for node in state.model.nodes for name in node.outputs
     )
-    return supported & {node for node, value in made if value is not None and value.on_host}
+    found = {node for node, value in made if value is not None and value.on_host}
+    return supported & (found - state.typed_by_host)
 
 
 def errors(findings: Sequence[Finding]) -> list[Finding]:

@@ -63,6 +63,7 @@ class Importer:
         self.values: dict[str, Value | None] = {}  # None: its shape is not known, said already
         self.findings: list[Finding] = []
         self.kept_off: dict[str, str] = {}  # of the host's operators: why the chip refused them
+        self.typed_by_host: set[str] = set()  # nodes of the chip whose results the host casts
         self.unseen: set[str] = set()  # nodes that read a value of unknown shape
         self.blamed: dict[str, set[str]] = {}  # failed node -> those whose results it cannot read
         self.outputs: tuple[str, ...] = ()

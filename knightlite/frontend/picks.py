@@ -156,6 +156,7 @@ def _for_user(state: Importer, node: SourceNode) -> None:
     _on_chip(state, replace(node, outputs=(feature,)))
     cast = replace(node, op_type="Cast", inputs=(feature,), attributes={"to": TensorProto.INT64})
     host.compute(state, cast)
+    state.typed_by_host.add(node.name)
 
 
 def _on_chip(state: Importer, node: SourceNode) -> None:
