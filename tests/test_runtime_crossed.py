@@ -19,6 +19,7 @@ from knightlite.native.library import CHIP_ONLY, KERNELS
 from knightlite.sim import Machine
 from test_runtime import STRICT, random_program, with_tensors
 from test_runtime_kernels import CHIP, Wide, constants
+from test_runtime_layers import CASES, compiled, simulated
 from test_runtime_sanitized import Case, of_machine, run, sample_cases
 
 FOUR = NETWORKS[:4]
@@ -27,8 +28,12 @@ CORTEX_M = ("-mcpu=cortex-m3", "-mthumb")
 
 
 def cases() -> list[Case]:
-    """Every operator's samples, instructions at random; scalar kernels."""
+    """Every operator's samples and those of the host, instructions at random; scalar kernels."""
     found = [case for case in sample_cases() if case.kernels == 0]
+    for number, name in enumerate(CASES):
+        made = compiled(name)
+        inputs = random_inputs(made.compiled.graph, np.random.default_rng(number))
+        found.append(of_machine(simulated(made.program), inputs, 0))
     for seed in range(20):
         program, fspm = random_program(seed)
         found.append(of_machine(Machine(program), {"fspm": fspm}, 0))
