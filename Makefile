@@ -104,8 +104,8 @@ CLANG ?= clang-14
 FUZZED = tests/runtime_fuzzer.c tests/runtime_mutator.c $(filter-out %/knl_sha256.c,$(wildcard knightlite/runtime/*.c))
 fuzz-runtime: $(VENV)/.dev
 	mkdir -p build/runtime_corpus
-	rm -rf build/runtime_kept && mkdir build/runtime_kept
 	PYTHONPATH=tests $(BIN)/python tests/runtime_seeds.py build/runtime_seeds
+	rm -rf build/runtime_kept && cp -r build/runtime_seeds build/runtime_kept
 	for what in LOADER CHECKED; do $(CLANG) -std=c99 -g -O2 -fsanitize=fuzzer,address,undefined,float-cast-overflow \
 		$$(test $$what = LOADER || echo -fsanitize-coverage-ignorelist=tests/runtime_uncounted.txt) \
 		-fno-sanitize-coverage=trace-cmp -fno-sanitize-recover=all -D$$what -Iknightlite/runtime $(FUZZED) -o build/fuzz_$$what || exit 1; done
@@ -113,7 +113,7 @@ fuzz-runtime: $(VENV)/.dev
 		build/runtime_corpus build/runtime_seeds
 	ASAN_OPTIONS=quarantine_size_mb=1:malloc_context_size=0 build/fuzz_CHECKED -entropic=0 -max_len=13000 -timeout=20 -max_total_time=$$(($(or $(SECONDS),3600) * 2 / 3)) \
 		build/runtime_corpus build/runtime_seeds
-	for what in CHECKED LOADER; do build/fuzz_$$what -max_len=13000 -merge=1 build/runtime_kept build/runtime_corpus || exit 1; done
+	for what in CHECKED LOADER; do build/fuzz_$$what -use_counters=0 -max_len=13000 -merge=1 build/runtime_kept build/runtime_corpus || exit 1; done
 	PYTHONPATH=tests $(BIN)/python tests/runtime_seeds.py --keep build/runtime_kept
 
 format: $(VENV)/.dev

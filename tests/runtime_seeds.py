@@ -124,8 +124,9 @@ def write_seeds(folder: Path) -> None:
 
 
 def keep(folder: Path) -> None:
-    """What a fuzzer found, as the test has it: each with its size before it."""
-    found = sorted(path.read_bytes() for path in folder.iterdir())
+    """What a fuzzer found beside the seeds, as the test has it: each with its size before it."""
+    paths = (path for path in folder.iterdir() if not path.name.startswith("seed"))
+    found = sorted(path.read_bytes() for path in paths)
     data = b"".join(struct.pack("<I", len(item)) + item for item in found)
     packed = lzma.compress(data, preset=9 | lzma.PRESET_EXTREME)
     (Path(__file__).parent / "runtime_corpus.xz").write_bytes(packed)

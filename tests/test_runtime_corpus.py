@@ -16,6 +16,7 @@ from pathlib import Path
 from compilers import SANITIZED, compile_c, needs_compiler, runtime_objects
 from made_once import MadeOnce
 from runtime_seeds import seeds
+from test_runtime_layers import CASES
 
 pytestmark = needs_compiler
 
@@ -36,7 +37,8 @@ def test_corpus(made_once: MadeOnce, tmp_path: Path) -> None:
     told = done.stderr.decode()
     assert done.returncode == 0, told[:4000]
     numbers = map(int, re.findall(r"\d+", told))
-    seen, opened, run = numbers
+    seen, opened, run, hosted = numbers
     assert seen > 200
     assert opened > seen // 3  # the checksums are right: what is behind them is reached
     assert run > len(sound)
+    assert hosted > len(CASES)  # what the host computes between segments
