@@ -30,7 +30,7 @@ from knightlite.reading import holds_key, read_text, toml_table
 SOURCES = ("stated", "inferred", "fitted", "modelled")
 FORMAT = 1
 OTHERS = ("evidence", "model_of", "without")  # what a chip file may leave out
-WITHOUT = ("input-indep", "output-indep")  # options that not every chip has
+WITHOUT = ("input-indep", "output-indep", "unfixloop")  # options that not every chip has
 FILE_SUFFIX = ".toml"
 DEFAULT = "TX5368AV200"  # taken where no chip is asked for, as Knight does
 

@@ -203,7 +203,7 @@ FILES: Rows = {
 
 
 def asked_types(words: str) -> object:
-    graph = Made(inputs=("a", "b"), integer_inputs={})
+    graph = Made(fed_inputs=("a", "b"), integer_inputs={})
     return inputs.input_forms(QuantizeOptions(model=Path("m.onnx"), input_types=(words,)), graph)  # type: ignore[arg-type]
 
 

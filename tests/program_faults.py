@@ -531,7 +531,8 @@ def description(program: Program, rng: random.Random) -> Mutation | None:
     name = rng.choice(
         [item.name for item in fields(Description)
          if item.name
-         not in ("pair", "inputs", "outputs", "tensors", "graph_outputs", "host", "general")]
+         not in ("pair", "inputs", "outputs", "tensors", "graph_outputs", "host", "general",
+                      "states")]
     )  # fmt: skip
     new = _other_fact(meta, name, rng)
     changed: dict[str, Any] = {name: new}

@@ -28,8 +28,10 @@ from knightlite.container import (
     read_sections,
     write_sections,
 )
+from knightlite.dtypes import S8
 from knightlite.errors import CapacityError, UnsupportedError
 from knightlite.frontend import load_quantized
+from knightlite.ir import Graph, GraphBuilder, State
 from knightlite.ops import ALL_OPS
 from program_faults import CHIP_FILE, MORE_PROGRAMS, PROGRAMS, SMALL
 from test_recurrent import recurrent
@@ -68,9 +70,21 @@ def seeds() -> Iterator[bytes]:
     yield from between()
     yield from unrolled()
     yield from outside()
+    yield case(build(with_state(), ROOMY).program)
     for kept in (0.2, 0.7):
         sparse = pruned(layer(24), (8, 16), kept)
         yield case(build(sparse, ROOMY, sparse=True).program)
+
+
+def with_state() -> Graph:
+    """A frame and the sum of all so far, which begins at numbers of its own."""
+    builder = GraphBuilder("sums")
+    for name in ("x", "sum"):
+        builder.input(name, (1, 3, 1, 1), S8, 0.5)
+    for one, other, made in (("x", "sum", "next"), ("x", "next", "y")):
+        builder.node("Add", (one, other), builder.tensor(made, (1, 3, 1, 1), S8, 0.5))
+    state = State("sum", "next", (1.0, -2.0, 3.0))
+    return replace(builder.build(("y", "next")), states=(state,))
 
 
 def samples() -> Iterator[bytes]:

@@ -37,7 +37,7 @@ ELSEWHERE = {
     "array_pipe.py: receive": "what another process of ours sends",
     "frontend/script_process.py: _ended": "an answer of ours",
     "script_imports.py: _parsed": "a script, which Python reads too",
-    "api/quantization/calibration_data.py: workload": "text that input_configs.parse has read",
+    "api/quantization/calibration_data.py: _workload": "text that input_configs.parse has read",
     "api/quantization/in_memory.py: _settings": "handed to read_mix",
     "api/quantization/run.py: _read_cache": "handed to the cache",
     "atomic_write.py: locked": "a folder",

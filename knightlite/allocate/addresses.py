@@ -96,7 +96,8 @@ def buffers(graph: Graph, places: Mapping[str, Place], chip: Chip) -> tuple[Buff
     for border, node in trips(graph):  # until then what others read there stays as well
         for name in (*node.inputs, *node.outputs):
             touch(name, border)
-    for name in graph.chip_outputs:
+    # what stays between frames is written into its input behind the last layer
+    for name in (*graph.chip_outputs, *(state.input for state in graph.states)):
         touch(name, len(executed))
     return tuple(_buffer(graph, name, first, last, chip) for name, (first, last) in lives.items())
 
@@ -140,7 +141,7 @@ def assign_all(
 
     There they are one behind the other, at whole words, and share no byte with anything.
     """
-    sides = {"inputs": graph.inputs, "outputs": graph.chip_outputs}
+    sides = {"inputs": graph.fed_inputs, "outputs": graph.seen_chip_outputs}
     by_name = {block.name: block for block in blocks}
     outside = {
         side: tuple(dict.fromkeys(places[name].buffer for name in sides[side]))

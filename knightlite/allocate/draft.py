@@ -152,6 +152,6 @@ def draft_of(graph: Graph) -> Draft:
                 draft.given.add(output)
         draft.written[output] = written
         draft.add(output, place)
-    for name in graph.chip_outputs:
+    for name in (*graph.chip_outputs, *(state.input for state in graph.states)):
         draft.read[name] = len(graph.nodes)
     return draft

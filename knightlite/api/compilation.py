@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from knightlite.chip import ChipFamily
     from knightlite.compiler import Compiled
-    from knightlite.container import Once
+    from knightlite.container import Once, QuantizationNotes
     from knightlite.ir import Graph
     from knightlite.isa import Space
     from knightlite.profiler import Certificate, FrameTime
@@ -149,11 +149,25 @@ def compile_bytes(
     target = _chip_for(options.chip, path, options.directory, model, talk)
     family = chip_files.find(target)
     graph = load_quantized(path, model)
+    notes = notes_of(path, model)
+    if options.open_loops:
+        _require_option("unfixloop", "its loops have a fixed count", family, target)
+        if options.first_layer is not None or options.last_layer is not None:
+            raise UsageError(
+                "--unfixloop is for a whole network, from its inputs to all of its states.",
+                "leave -sln and -eln out",
+            )
+        graph = _kept(graph, notes, path)
+    elif notes is not None and notes.states:
+        talk.say(
+            f"{path.name} is one step of a sequence; its states "
+            f"({', '.join(item.input for item in notes.states)}) are inputs that you feed. "
+            "--unfixloop keeps them from frame to frame."
+        )
     whole = graph.inputs
     if options.first_layer is not None or options.last_layer is not None:
         graph = part(graph, options.first_layer, options.last_layer)
     graph = with_outputs(graph, options.outputs)
-    notes = notes_of(path, model)
     origin = Origin(
         version=__version__,
         model_sha256=hashlib.sha256(model).hexdigest(),
@@ -214,20 +228,12 @@ def compile_bytes(
 
 def _apart(options: CompileOptions, family: ChipFamily, chip: str) -> list[str]:
     """What lies outside the network's memory; UnsupportedError where the chip has it inside."""
-    from knightlite import chip_files
-
     found = []
     for side, asked in (("inputs", options.input_indep), ("outputs", options.output_indep)):
-        option = f"{side[:-1]}-indep"
-        if asked and option in family.without:
-            known = [item for item in chip_files.families() if not item.model_of]
-            able = [item.names for item in known if option not in item.without]
-            names = ", ".join(itertools.chain(*able))
-            raise UnsupportedError(
-                f"{chip} has no --{option}: its {side} lie in the network's memory.",
-                f"leave it out, or compile for one that has it: {names}",
-            )
-        found += [side] if asked else []
+        if asked:
+            why = f"its {side} lie in the network's memory"
+            _require_option(f"{side[:-1]}-indep", why, family, chip)
+            found.append(side)
     return found
 
 
@@ -248,6 +254,35 @@ def _tell_once(once: Once | None, options: CompileOptions, name: str, talk: Talk
             talk.say(f"{memory.upper()} once load end:{end}")
         elif asked >= 0:
             talk.say(f"--onceload-{memory[0]} changes nothing: {name} loads nothing there.")
+
+
+def _require_option(option: str, why: str, family: ChipFamily, chip: str) -> None:
+    """UnsupportedError where a chip does not have what an option asks for."""
+    from knightlite import chip_files
+
+    if option in family.without:
+        known = [item for item in chip_files.families() if not item.model_of]
+        able = [item.names for item in known if option not in item.without]
+        names = ", ".join(itertools.chain(*able))
+        raise UnsupportedError(
+            f"{chip} has no --{option}: {why}.",
+            f"leave it out, or compile for one that has it: {names}",
+        )
+
+
+def _kept(graph: Graph, notes: QuantizationNotes | None, path: Path) -> Graph:
+    """The quantized network whose states stay between frames; UsageError where it has none."""
+    from knightlite.ir import State
+    from knightlite.ir.states import with_states
+
+    if notes is None or not notes.states:
+        raise UsageError(
+            f"{path.name} was quantized as a whole, not as one step of its loops, which "
+            "--unfixloop needs.",
+            "`knightlite quant --unfixloop`, with the options that it had, quantizes it so",
+        )
+    states = [State(item.input, item.output, item.initial) for item in notes.states]
+    return with_states(graph, states, path.name)
 
 
 def _budget(
@@ -274,14 +309,16 @@ def level_of(options: CompileOptions | ExplainOptions) -> int:
 def known_answer(graph: Graph, golden: onnx.ModelProto) -> tuple[bytes, bytes]:
     """Seeded random input integers and the golden model's answer, concatenated raw (NCHW)."""
     from knightlite.inference import golden_session
+    from knightlite.ir.states import first_values
 
     rng = np.random.default_rng(KNOWN_ANSWER_SEED)
     feeds = {}
-    for name in graph.inputs:
+    for name in graph.fed_inputs:
         dtype = graph.tensors[name].dtype
         values = rng.integers(dtype.minimum, dtype.maximum + 1, graph.tensors[name].shape)
         feeds[name] = values.astype(dtype.numpy)
-    outputs = golden_session(golden).run(list(graph.chip_outputs), feeds)
+    known = {item.input: first_values(graph, item) for item in graph.states}
+    outputs = golden_session(golden).run(list(graph.seen_chip_outputs), {**feeds, **known})
     return (
         b"".join(array.tobytes() for array in feeds.values()),
         b"".join(array.tobytes() for array in outputs),

@@ -27,6 +27,7 @@ COMMAND_LINE = "the command line"
 EXAMPLE = 'as in {"quant": {"model": "X.pdmodel", "iteration": 100}, "compile": {}}'
 SECTIONS = ("quant", "compile", "run", "profiling", "compare", "build")
 TOP_SWITCHES = ("disable-compare", "disable-model-check")  # keys of build, also beside the sections
+OPEN_LOOPS = "unfixloop"  # of compile, and so of quant
 VALUE, SWITCH, LIST, SHAPES, JSON = "value", "switch", "list", "shapes", "json"
 
 
@@ -105,6 +106,10 @@ def with_overrides(config: RunConfig, overrides: Iterable[tuple[str, str, object
             )
         sections.setdefault(section, {})[key] = value
         typed.add((section, key))
+    if "quant" in sections:  # compile wants it of the model that quant makes
+        opened = sections.get("compile", {}).get(OPEN_LOOPS)
+        if opened is not None:
+            sections["quant"].setdefault(OPEN_LOOPS, opened)
     return replace(config, sections=sections, typed=frozenset(typed))
 
 

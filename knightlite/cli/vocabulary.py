@@ -71,12 +71,6 @@ LATER: Mapping[str, tuple[Word, ...]] = {
         Word(("--net",), "FILE", "networks of Caffe: quantize the ONNX model instead"),
         Word(("-w", "--weight"), "FILE", "their weights"),
         Word(
-            ("--unfixloop",),
-            "",
-            "recurrent networks of any length: a model of one step, its states inputs and outputs, "
-            "does it",
-        ),
-        Word(
             ("-hrm", "--hardware-resource-mode"),
             "MODE",
             "a part of the memories: a chip file with smaller ones does it",

@@ -65,6 +65,17 @@ class InputNote:
 
 
 @dataclass(frozen=True, slots=True)
+class StateNote:
+    """A state of a network of one step: what its output is, its input is in the next step."""
+
+    input: str = key("name of the input")
+    output: str = key("name of the output")
+    initial: tuple[float, ...] = key(
+        "what the input is in the first step, a number per channel; none: 0", default=()
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class QuantizationNotes:
     """What ``quant`` was asked for and what came of it, as ``X_quantize.onnx`` notes it."""
 
@@ -103,6 +114,9 @@ class QuantizationNotes:
         "where the model declares inputs that nothing reads, which are left out: all inputs in its "
         "order",
         default=(),
+    )
+    states: tuple[StateNote, ...] = key(
+        "with `--unfixloop`: what stays from one step of a sequence to the next", default=()
     )
 
 
@@ -249,6 +263,43 @@ class StoredTensor:
         ):
             if getattr(self, name) != wanted:
                 yield name, f"{wanted}, as its pieces are", str(getattr(self, name))
+
+
+@dataclass(frozen=True, slots=True)
+class KeptState:
+    """What stays from one frame to the next: behind a frame its output is copied to its input.
+
+    Nobody feeds or delivers it. Both lie in DDR; nothing else ever does where the input is.
+    """
+
+    input: StoredTensor = key("tensor that holds it while a frame runs")
+    output: StoredTensor = key("tensor that holds it behind the frame")
+    initial: tuple[int, ...] = key(
+        "integers of the input before the first frame, one per channel; none: 0", default=()
+    )
+
+    @property
+    def first(self) -> NDArray[Any]:
+        """What the input is before the first frame, [1, C, H, W]."""
+        values = np.zeros(self.input.shape, self.input.dtype.numpy)
+        if self.initial:
+            values += np.asarray(self.initial, values.dtype).reshape(1, -1, 1, 1)
+        return values
+
+    def misfits(self) -> Iterator[Fault]:
+        """Whether the bytes of one are those of the other, and the first ones are of their type."""
+        for name in ("shape", "type", "scale"):
+            own, other = getattr(self.input, name), getattr(self.output, name)
+            if own != other:
+                yield f"output.{name}", f"{own}, as its input has", str(other)
+        _, channels, height, width = self.input.shape
+        if self.initial and (len(self.initial), height, width) != (channels, 1, 1):
+            wanted = f"a list of {channels}, one per channel of a pixel"
+            yield "initial", wanted, f"a list of {len(self.initial)}"
+        kind = self.input.dtype
+        for at, value in enumerate(self.initial):
+            if not kind.minimum <= value <= kind.maximum:
+                yield f"initial[{at}]", f"{kind.minimum} to {kind.maximum}", str(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -432,6 +483,9 @@ class Description:
     general: tuple[GeneralLayer, ...] = key(
         "what runs on the host between segments of the chip, in order", default=()
     )
+    states: tuple[KeptState, ...] = key(
+        "with `--unfixloop`: what stays from one frame to the next", default=()
+    )
     schedule: ScheduleNotes | None = key(
         "above level 0: how layers are walked, and the lower bound", default=None
     )
@@ -468,6 +522,18 @@ class Description:
     def region(self, side: Side) -> Region | None:
         """What lies outside of the inputs or outputs; None where they are inside."""
         return next((item for item in self.regions if item.of == side), None)
+
+    @property
+    def given(self) -> tuple[StoredTensor, ...]:
+        """The tensors that are there before the first instruction: inputs, then states."""
+        return (*self.inputs, *(state.input for state in self.states))
+
+    @property
+    def kept(self) -> tuple[StoredTensor, ...]:
+        """The tensors that must still be there behind the last one: outputs, then states."""
+        known = {entry.name: entry for entry in self.outputs}
+        known |= {state.output.name: state.output for state in self.states}
+        return tuple(known.values())
 
     @property
     def tensors_in_ddr(self) -> tuple[StoredTensor, ...]:
@@ -529,15 +595,23 @@ class Description:
                     wanted = f"such that it ends within {room} bytes"
                     yield f"tensors[{at}].pieces[{number}].address", wanted, str(piece.address)
             known[tensor.name] = tensor
-        for side, tensors in (("inputs", self.inputs), ("outputs", self.outputs)):
+        for side, tensors in (
+            ("inputs", self.inputs),
+            ("outputs", self.outputs),
+            ("states.input", tuple(state.input for state in self.states)),
+            ("states.output", tuple(state.output for state in self.states)),
+        ):
+            side, _, part = side.partition(".")
             for at, tensor in enumerate(tensors):
+                path = f"{side}[{at}]" + (f".{part}" if part else "")
                 if known.get(tensor.name) != tensor:
-                    yield f"{side}[{at}]", "one of the tensors", f"another {shown(tensor.name)}"
+                    yield path, "one of the tensors", f"another {shown(tensor.name)}"
                 if tensor.pieces:
-                    yield f"{side}[{at}].pieces", "none", f"{len(tensor.pieces)}"
+                    yield f"{path}.pieces", "none", f"{len(tensor.pieces)}"
                 if tensor in tensors[:at]:
-                    yield f"{side}[{at}]", "listed once", f"{shown(tensor.name)} again"
+                    yield path, "listed once", f"{shown(tensor.name)} again"
         yield from self._misplaced_inputs()
+        yield from self._misplaced_states()
 
     def _misfitting_regions(self) -> Iterator[Fault]:
         """Regions that meet each other or the constants; what lies across their borders."""
@@ -565,13 +639,23 @@ class Description:
 
     def _misplaced_inputs(self) -> Iterator[Fault]:
         """Inputs that are not there from the start, or not each in a place of its own."""
-        for at, tensor in enumerate(self.inputs):
+        fed = len(self.inputs)
+        for at, tensor in enumerate(self.given):
+            path = f"inputs[{at}]" if at < fed else f"states[{at - fed}].input"
             if tensor.ready != -1:
-                yield f"inputs[{at}].ready", "-1", str(tensor.ready)
-            for other in self.inputs[:at]:
-                if tensor.address < other.end and other.address < tensor.end:
+                yield f"{path}.ready", "-1", str(tensor.ready)
+            for other in self.given[:at]:
+                if _meet(tensor, other):
                     wanted = f"outside input {shown(other.name)}"
-                    yield f"inputs[{at}].address", wanted, str(tensor.address)
+                    yield f"{path}.address", wanted, str(tensor.address)
+
+    def _misplaced_states(self) -> Iterator[Fault]:
+        """States whose copy, behind a frame, would take bytes that the host reads then."""
+        for at, state in enumerate(self.states):
+            for other in self.kept:
+                if _meet(state.input, other):
+                    wanted = f"outside output {shown(other.name)}"
+                    yield f"states[{at}].input.address", wanted, str(state.input.address)
 
     def _unconnected(self) -> Iterator[Fault]:
         """What is read and nobody computes."""
@@ -587,7 +671,7 @@ class Description:
     def _misfitting_general(self) -> Iterator[Fault]:
         """General layers out of order, of tensors that are not in DDR, or of nothing they read."""
         tensors = {tensor.name: tensor for tensor in self.tensors}
-        given = {tensor.name for tensor in self.inputs}
+        given = {tensor.name for tensor in self.given}
         at = 0
         for index, item in enumerate(self.general):
             path = f"general[{index}]"
@@ -613,6 +697,10 @@ class Description:
                 known.update(outputs)
             if item.output not in known:
                 yield f"{path}.output", "what one of its operators makes", shown(item.output)
+
+
+def _meet(one: StoredTensor, other: StoredTensor) -> bool:
+    return one.address < other.end and other.address < one.end
 
 
 def _again(path: str, names: Iterable[str], known: set[str]) -> Iterator[Fault]:

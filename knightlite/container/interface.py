@@ -34,6 +34,15 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Tie:
+    """A tensor that is, in every frame, what another one was in the frame before."""
+
+    input: str = key("the tensor that is read")
+    output: str = key("the one that is made")
+    initial: tuple[int, ...] = key("integers before the first frame, one per channel; none: 0")
+
+
+@dataclass(frozen=True, slots=True)
 class Interface:
     """What goes in, what comes out, and what the host makes of it."""
 
@@ -44,6 +53,7 @@ class Interface:
     input_layout: Layout = key("layout of raw input files")
     recipe: str | None = key("TOML text that prepares pictures")
     frames: Positive = key("frames that `sim` runs where none are asked for")
+    states: tuple[Tie, ...] = key("what stays from one frame to the next")
     host: Digest = key("SHA-256(SHA-256(the host's operators) + SHA-256(their ONNX model))")
 
 
@@ -67,6 +77,7 @@ def interface(program: Program) -> Interface:
         input_layout=meta.input_layout,
         recipe=meta.recipe,
         frames=meta.usual_frames,
+        states=tuple(Tie(item.input.name, item.output.name, item.initial) for item in meta.states),
         host=hashlib.sha256(b"".join(digests)).hexdigest(),
     )
 

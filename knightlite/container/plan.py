@@ -13,12 +13,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import get_args
 
+import numpy as np
+
 from knightlite.container.description import (
     Attribute,
     Constant,
     Description,
     ElementType,
     HostOperator,
+    KeptState,
     Made,
     Side,
     StoredTensor,
@@ -104,6 +107,7 @@ HEAD = Record(
         Item("host_attributes", "I", "number of their attributes"),
         Item("numbers", "I", "number of numbers"),
         Item("results", "I", "number of outputs of the network"),
+        Item("states", "I", "number of states that stay between frames"),
         *_text("name", "name of the network"),
         *_text("chip", "chip name"),
         *_text("res_version", "`res_version`"),
@@ -193,10 +197,20 @@ HOST_ATTRIBUTE = Record(
     ),
 )
 RESULT = Record("result", "One per output of the network.", _text("name", "its name"))
+STATE = Record(
+    "state",
+    "One per state, in the order of `states`.",
+    (
+        Item("input", "I", "which of the tensors its input is"),
+        Item("output", "I", "which of the tensors its output is"),
+        *_text("initial", "little-endian elements of the input before the first frame, one per "
+               "channel; none: 0"),
+    ),
+)  # fmt: skip
 NUMBER = Record("number", "One per number.", (Item("value", "q", "a whole number, or 64 bits"),))
 RECORDS = (
     HEAD, LAYER, TENSOR, GENERAL, PLACE, SCALE,
-    HOST_OPERATOR, HOST_OPERAND, HOST_ATTRIBUTE, RESULT, NUMBER,
+    HOST_OPERATOR, HOST_OPERAND, HOST_ATTRIBUTE, RESULT, STATE, NUMBER,
 )  # fmt: skip
 """In the order of the file; behind them lie the texts."""
 
@@ -250,6 +264,7 @@ def _plan_bytes(meta: Description, pair: bytes) -> bytes:
         len(meta.inputs), len(meta.outputs), sum(map(_scale_count, tensors)), len(meta.host),
         len(meta.general), sum(len(item.reads) for item in meta.general),
         len(host.operands), len(host.attributes), len(host.numbers), len(meta.graph_outputs),
+        len(meta.states),
         *texts.place(meta.name), *texts.place(meta.chip), *texts.place(meta.res_version),
     )  # fmt: skip
     parts = [head]
@@ -262,6 +277,7 @@ def _plan_bytes(meta: Description, pair: bytes) -> bytes:
     parts += [SCALE.form.pack(value) for value in scales]
     parts += [*steps, *host.operands, *host.attributes]
     parts += [RESULT.form.pack(*texts.place(name)) for name in meta.graph_outputs]
+    parts += [_state(meta, state, texts) for state in meta.states]
     parts += [NUMBER.form.pack(value) for value in host.numbers]
     return b"".join([*parts, bytes(texts.data)])
 
@@ -350,6 +366,13 @@ def _tensor(entry: StoredTensor, texts: _Texts, scales: list[float]) -> bytes:
         channels, height, width, entry.address, entry.row_stride, entry.column_stride, entry.first,
         entry.ready,
     )  # fmt: skip
+
+
+def _state(meta: Description, state: KeptState, texts: _Texts) -> bytes:
+    kind = state.input.dtype.numpy.newbyteorder("<")
+    initial = np.asarray(state.initial, kind).tobytes()
+    places = _places(meta, (state.input.name, state.output.name))
+    return STATE.form.pack(*places, *texts.put(initial))
 
 
 def _general(meta: Description, texts: _Texts, host: _Host) -> tuple[list[bytes], list[bytes]]:

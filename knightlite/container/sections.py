@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from knightlite.errors import FormatError
 
-VERSION = 10
+VERSION = 11
 CFG_MAGIC = b"KLITECFG"
 WEIGHT_MAGIC = b"KLITEWGT"
 MODEL_MAGIC = b"KLITETSM"

@@ -13,6 +13,7 @@ from knightlite.container import (
     Description,
     GeneralLayer,
     HostOperator,
+    KeptState,
     Layer,
     LowerBound,
     Made,
@@ -132,12 +133,16 @@ def emit_program(
         fspm_peak=tuple(layer.fspm_bytes for layer in plan.layers),
         ddr_bytes=plan.ddr_bytes,
         constants_bytes=len(plan.constants),
-        inputs=tuple(tensors[name] for name in graph.inputs),
-        outputs=tuple(tensors[name] for name in graph.chip_outputs),
+        inputs=tuple(tensors[name] for name in graph.fed_inputs),
+        outputs=tuple(tensors[name] for name in graph.seen_chip_outputs),
         tensors=tuple(tensors.values()),
-        graph_outputs=graph.outputs,
+        graph_outputs=graph.seen_outputs,
         host=_behind(graph),
         general=hosted,
+        states=tuple(
+            KeptState(tensors[state.input], tensors[state.output], tuple(map(int, state.initial)))
+            for state in graph.states
+        ),
         schedule=None if found.once is not None else _schedule_notes(plan, family),
         regions=tuple(
             Region(cast(Side, item.of), item.address, item.size_bytes) for item in plan.regions

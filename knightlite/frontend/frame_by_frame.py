@@ -80,7 +80,7 @@ def _same_alone(model: SourceModel, single: SourceModel, count: int) -> bool | N
         shape = model.shapes.get(name, ())
         if shape[:1] != (count,) or single.shapes.get(name) != (1, *shape[1:]):
             return None
-    feeds = _random_feeds(model)
+    feeds = random_feeds(model)
     if feeds is None:
         return None
     together = _run(model, [feeds])
@@ -91,7 +91,7 @@ def _same_alone(model: SourceModel, single: SourceModel, count: int) -> bool | N
     return all(_alike(values, other) for values, other in pairs)
 
 
-def _random_feeds(model: SourceModel) -> dict[str, Array] | None:
+def random_feeds(model: SourceModel) -> dict[str, Array] | None:
     """Numbers for every input that is read; None where one is of another type."""
     rng = np.random.default_rng(SEED)
     feeds: dict[str, Array] = {}

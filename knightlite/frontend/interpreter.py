@@ -35,7 +35,8 @@ class Conversion:
 
     ``script`` builds the model; the pythons are interpreters (None: the environment variable, then
     this one), ``script_python`` of what the script imports; ``torch_exporter`` is one of EXPORTERS;
-    ``trusted``: checkpoints may hold pickled objects; ``talk`` hears what deserves a word.
+    ``trusted``: checkpoints may hold pickled objects; ``open_loops``: recurrent layers are read as
+    one step of them (``open_loops.py``); ``talk`` hears what deserves a word.
     """
 
     script: Path | None = None
@@ -44,6 +45,7 @@ class Conversion:
     script_python: str | None = None
     torch_exporter: str = "auto"
     trusted: bool = False
+    open_loops: bool = False
     talk: Talk = SILENT
 
 

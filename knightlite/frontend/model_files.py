@@ -23,6 +23,7 @@ from knightlite.frontend import (
     frame_by_frame,
     interpreter,
     onnx_file,
+    open_loops,
     user_layers,
 )
 from knightlite.frontend.cut import cut
@@ -88,7 +89,7 @@ def canonical_graph(
     for finding in result.findings:
         if finding.where not in on_host:
             warn(finding)
-    return result.graph
+    return replace(result.graph, states=model.states, sequences=model.sequences)
 
 
 def files_beside(path: Path) -> tuple[Path, ...]:
@@ -145,7 +146,8 @@ def read_source(
         data = onnx_file.read_bytes(path)
         _refuse_golden(data, path)
         data, own = _with_own_layers(data, path, conversion)
-        model = replace(_of_one_frame(data, path, input_shapes), user_layers=own)
+        opened = names if conversion.open_loops else None
+        model = replace(_of_one_frame(data, path, input_shapes, opened), user_layers=own)
     else:
         model = _read_converted(path, kind, weights, framework, input_shapes, conversion, names)
     if path.suffix.lower() not in SUFFIXES and builds_model(path, framework):
@@ -187,25 +189,36 @@ def _read_converted(
         data = paddle_pir.to_onnx(path, weights, conversion, names)
     else:
         converted = paddle.convert(path, weights, names)
+    opened = names if conversion.open_loops else None
     if converted is not None:
         data = converted.data
     if converted is None:
-        return _of_one_frame(data, path, input_shapes)
+        return _of_one_frame(data, path, input_shapes, opened)
     known = converted
-    return _of_one_frame(data, path, input_shapes, lambda model: paddle.checked(model, known, path))
+    return _of_one_frame(
+        data, path, input_shapes, opened, lambda model: paddle.checked(model, known, path)
+    )
 
 
 def _of_one_frame(
     data: bytes,
     path: Path,
     input_shapes: InputShapes | None,
+    opened: Sequence[str] | None,
     checked: Callable[[SourceModel], SourceModel] = lambda model: model,
 ) -> SourceModel:
     """The resolved model of a file's bytes; several frames at once as one, where that is the same.
 
-    ``checked``: what is asked of the model as the file has it.
+    ``opened``: not None where one step of its loops is asked for, up to these values, if there are
+    any. ``checked``: what is asked of the model as the file has it.
     """
     model = checked(onnx_file.read_data(data, path, input_shapes))
+    if opened is not None:
+        return open_loops.opened(
+            cut(model, opened, path) if opened else model,
+            lambda data, shapes: onnx_file.read_data(data, path, shapes),
+            data,
+        )
     if input_shapes:
         return model
     return frame_by_frame.one_by_one(model, lambda shapes: onnx_file.read_data(data, path, shapes))
@@ -221,7 +234,8 @@ def read_network(
 ) -> SourceModel:
     """The same, cut at ``outputs``; see :func:`load`."""
     model = read_source(path, weight, framework, input_shapes, conversion, outputs)
-    return cut(model, outputs, path) if outputs else model
+    ends = (*outputs, *(state.output for state in model.states))
+    return cut(model, ends, path) if outputs else model
 
 
 def builds_model(path: Path, framework: str | None) -> bool:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from knightlite.dtypes import DType
 from knightlite.errors import Finding
+from knightlite.ir import State
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
@@ -71,6 +72,7 @@ class SourceModel:
     say. ``mixes_frames``: it takes several at once, and alone one gives something else.
     ``user_layers``: of what user-defined layers make, their number and what they read.
     ``picks_on_npu``: an ArgMax at its end is wanted on the NPU.
+    ``states`` and ``sequences``: of a network of one step, as ``ir.Graph`` has them.
     """
 
     name: str
@@ -88,6 +90,8 @@ class SourceModel:
     user_layers: Mapping[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
     mixes_frames: bool = False
     picks_on_npu: bool = False
+    states: tuple[State, ...] = ()
+    sequences: Mapping[str, tuple[Shape, int]] = field(default_factory=dict)
 
     @property
     def read_inputs(self) -> tuple[str, ...]:

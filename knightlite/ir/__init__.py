@@ -1,7 +1,7 @@
 """The narrow waist: a small typed graph shared by front-end, quantizer and compiler."""
 
 from knightlite.ir.builder import GraphBuilder
-from knightlite.ir.graph import Attribute, ChannelStatistics, Graph, HostOp, Node, Tensor
+from knightlite.ir.graph import Attribute, ChannelStatistics, Graph, HostOp, Node, State, Tensor
 from knightlite.ir.verify import verify
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "GraphBuilder",
     "HostOp",
     "Node",
+    "State",
     "Tensor",
     "verify",
 ]

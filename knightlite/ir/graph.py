@@ -42,6 +42,13 @@ class Tensor:
         """True where each channel has a scale of its own."""
         return self.scale is not None and self.scale.ndim == 1
 
+    def is_like(self, other: Tensor) -> bool:
+        """Whether bytes of one mean the same as those of the other."""
+        same = (self.shape, self.dtype) == (other.shape, other.dtype)
+        if self.scale is None or other.scale is None:
+            return same and self.scale is other.scale
+        return same and np.array_equal(self.scale, other.scale)
+
 
 @dataclass(frozen=True, slots=True)
 class HostOp:
@@ -108,6 +115,19 @@ class ChannelStatistics:
 
 
 @dataclass(frozen=True, slots=True)
+class State:
+    """A value that stays between frames: what ``output`` is in one, ``input`` is in the next.
+
+    ``initial``: before the first frame, a number per channel (of a quantized graph: integers); ()
+    where all are 0.
+    """
+
+    input: str
+    output: str
+    initial: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Graph:
     """A network in topological order.
 
@@ -118,6 +138,9 @@ class Graph:
     ``integer_inputs``: of a float graph, the inputs that its user feeds with integers of this type.
     ``declared_inputs``: of a float graph whose model declares inputs that nothing reads, all of
     them in the model's order; else empty.
+    ``states``: inputs and outputs of a network of one step that its user does not see, tied.
+    ``sequences``: of a float graph that was read from one of many steps, the shape that an input or
+    an output has there, and its axis of steps.
     """
 
     name: str
@@ -130,15 +153,37 @@ class Graph:
     trained: Mapping[str, ChannelStatistics] = field(default_factory=dict)
     integer_inputs: Mapping[str, DType] = field(default_factory=dict)
     declared_inputs: tuple[str, ...] = ()
+    states: tuple[State, ...] = ()
+    sequences: Mapping[str, tuple[tuple[int, ...], int]] = field(default_factory=dict)
     _readers: dict[str, tuple[Node, ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )  # filled when first asked for: a graph does not change
     _makers: dict[str, Node] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
+    def fed_inputs(self) -> tuple[str, ...]:
+        """The inputs that the network's user feeds: those that are no states."""
+        states = {item.input for item in self.states}
+        return tuple(name for name in self.inputs if name not in states)
+
+    @property
+    def seen_outputs(self) -> tuple[str, ...]:
+        """The outputs that the network's user gets: those that are no states."""
+        states = {item.output for item in self.states}
+        return tuple(name for name in self.outputs if name not in states)
+
+    @property
     def chip_outputs(self) -> tuple[str, ...]:
         """Tensors the chip delivers: the outputs with the trailing host operations undone."""
-        found = (source for name in self.outputs for source in self.before_host(name))
+        return self._before_host(self.outputs)
+
+    @property
+    def seen_chip_outputs(self) -> tuple[str, ...]:
+        """Those of them that an output is computed from which the network's user gets."""
+        return self._before_host(self.seen_outputs)
+
+    def _before_host(self, names: Iterable[str]) -> tuple[str, ...]:
+        found = (source for name in names for source in self.before_host(name))
         return tuple(dict.fromkeys(found))
 
     def before_host(self, name: str) -> tuple[str, ...]:

@@ -34,6 +34,10 @@ def problems(graph: Graph) -> list[Finding]:
         for name in graph.outputs
         if name not in defined
     )
+    for state in graph.states:
+        one, other = (graph.tensors.get(name) for name in (state.input, state.output))
+        if one is None or other is None or not one.is_like(other):
+            found.append(Finding(state.input, f"it and its state {state.output} must be alike."))
     for name, values in graph.constants.items():
         tensor = graph.tensors.get(name)
         if tensor is None or tensor.shape != values.shape or tensor.dtype.numpy != values.dtype:

@@ -56,6 +56,7 @@ _OTHERS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "knl_outside_bytes": (c_uint64, (c_void_p, c_uint)),
     "knl_begin": (None, (c_void_p,)),
     "knl_load_once": (None, (c_void_p,)),
+    "knl_reset": (None, (c_void_p,)),
     "knl_advance": (None, (c_void_p, c_uint32)),
     "knl_fspm": (c_void_p, (c_void_p,)),
     "knl_saturations": (c_uint64, (c_void_p,)),
@@ -129,6 +130,10 @@ class Network:
     def begin(self) -> None:
         """A frame begins: what was written into its inputs."""
         self._library.knl_begin(self._network)
+
+    def reset(self) -> None:
+        """The states that stay between frames are what they are before the first one."""
+        self._library.knl_reset(self._network)
 
     def advance(self, instruction: int) -> None:
         """Run it up to an instruction, which is left out."""

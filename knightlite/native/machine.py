@@ -73,6 +73,11 @@ class NativeMachine:
             self._fast.start()
             self._started = True
 
+    def reset(self) -> None:
+        """The states that stay between frames are what they are before the first one."""
+        self.check()
+        self._network.reset()
+
     def _choose(self, is_observed: bool) -> Network:
         if not is_observed:
             return self._fast
@@ -86,7 +91,10 @@ class NativeMachine:
     ) -> dict[str, Array]:
         """Run one picture: arguments and result as those of ``knightlite.sim.Machine.run``."""
         self.check()
-        self._network = self._choose(observe is not None)
+        before, self._network = self._network, self._choose(observe is not None)
+        if self._network is not before:
+            for state in self.program.meta.states:
+                self._write(state.input, self._read_of(before, state.input))
         for entry in self.program.meta.inputs:
             self._write(entry, inputs.get(entry.name))
         self._network.begin()
@@ -136,6 +144,9 @@ class NativeMachine:
         self._network.write(self._places[entry.name], given)
 
     def _read(self, entry: StoredTensor) -> Array:
+        return self._read_of(self._network, entry)
+
+    def _read_of(self, network: Network, entry: StoredTensor) -> Array:
         found = np.empty(entry.shape, entry.dtype.numpy)
-        self._network.read(self._places[entry.name], found)
+        network.read(self._places[entry.name], found)
         return found

@@ -53,7 +53,8 @@ class CompileOptions:
     ``outputs``: inner tensors that the network delivers too. ``first_layer``, ``last_layer``: the
     part between them, None for all. ``opt_ddr`` 0: features share no addresses; 1 and 2: they do.
     ``evaluations``, ``search_seconds``: how long a schedule is searched for, where it is.
-    ``sparse``: blocks of zeros are skipped. ``explain_memory``: the result says what lies in each
+    ``sparse``: blocks of zeros are skipped. ``open_loops``: states stay from frame to frame.
+    ``explain_memory``: the result says what lies in each
     memory at its fullest. ``res_version``: a text of the user's. ``input_order``: layout of raw
     input files, None for that of the model. ``input_indep``, ``output_indep``: they lie outside the
     network's memory. ``onceload_m``, ``onceload_w``: offsets in MSPM and WSPM from which constants
@@ -112,6 +113,13 @@ class CompileOptions:
         doc="0: no two tensors share DDR; 1: they do; 2: as 1.",
     )
     sparse: bool = like(SPARSE)
+    open_loops: bool = like(
+        shared.OPEN_LOOPS,
+        help="Keep the states of recurrent layers from one frame to the next: a frame is a step of "
+        "a sequence of any length, which sim -fc says. Of a model that quant --unfixloop left.",
+        doc="keep the states of recurrent layers from one frame to the next, each a step of a "
+        "sequence of any length; of a model quantized with ``unfixloop``.",
+    )
     res_version: str = option(
         "--res-version",
         help="Text of yours to keep in the .cfg.",

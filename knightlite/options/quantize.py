@@ -261,6 +261,13 @@ class QuantizeOptions:
     )
     general_process: bool = like(shared.GENERAL_PROCESS, also=("convert",))
     npu_picks: bool = like(shared.NPU_PICKS, also=("convert",))
+    open_loops: bool = like(
+        shared.OPEN_LOOPS,
+        help="Read LSTM, GRU and RNN as one step, whose states stay for the next: for sequences "
+        "of any length. The data are sequences as before.",
+        doc="read LSTM, GRU and RNN as one step, whose states stay for the next; the data are "
+        "sequences as before.",
+    )
     input_types: tuple[str, ...] = option(
         "-qid",
         "--quantize-input-dtype",

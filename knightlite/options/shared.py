@@ -93,6 +93,11 @@ NPU_PICKS = Option(
     doc="an ArgMax or ArgMin that ends the network runs on the NPU, not on the host: fewer bytes, "
     "but no scores that tell how good the quantization is.",
 )
+OPEN_LOOPS = Option(
+    flags=("--unfixloop",),
+    kind=SWITCH,
+    default=False,
+)
 PADDLE_PYTHON = Option(
     flags=("--paddle-python",),
     help="Python with Paddle, for .json and .pdparams [default: $KNIGHTLITE_PADDLE_PYTHON, or "

@@ -284,11 +284,19 @@ def _batches(
     chip: Chip,
     bar: Certainty | None,
 ) -> tuple[Batch, ...]:
-    """The batches of tables, and that of the program (``-ib``)."""
+    """The batches of tables, and that of the program (``-ib``).
+
+    Where states stay, a frame begins behind the end of the one before.
+    """
     counts = sorted({*BATCHES, program.meta.usual_frames})
+    if program.meta.states:
+        (alone,) = simulate_frames(order, chip, [1], own)
+        totals = tuple(alone * count for count in counts)
+    else:
+        totals = simulate_frames(order, chip, counts, own)
     return tuple(
         Batch(count, cycles, time_ms, frame_rate(count, time_ms, bar))
-        for count, cycles in zip(counts, simulate_frames(order, chip, counts, own), strict=True)
+        for count, cycles in zip(counts, totals, strict=True)
         for time_ms in (cycles * 1e3 / chip.clock_hz,)
     )
 

@@ -103,6 +103,7 @@ def compile(
     search_seconds: float | None = None,
     opt_ddr: int = 1,
     sparse: bool = False,
+    unfixloop: bool = False,
     res_version: str = "1.0",
     input_order: str | None = None,
     input_indep: bool = False,
@@ -127,6 +128,8 @@ def compile(
         search_seconds: with ``opt_group`` 2: stop then; ``figures`` say after how many changes.
         opt_ddr: 0: no two tensors share DDR; 1: they do; 2: as 1.
         sparse: skip blocks of a convolution's weights that are all zero.
+        unfixloop: keep the states of recurrent layers from one frame to the next, each a step of a
+            sequence of any length; of a model quantized with ``unfixloop``.
         res_version: a text of yours to keep in the ``.cfg``.
         input_order: layout that ``sim`` takes raw files to have, "nchw" or "nhwc"; default: the
             model's.
@@ -418,6 +421,7 @@ def quantize(
     mix_budget: str | float | None = None,
     general_process: bool = False,
     npu_picks: bool = False,
+    unfixloop: bool = False,
     input_types: Sequence[str] = (),
     mean: Sequence[float] = (),
     std: Sequence[float] = (),
@@ -485,6 +489,8 @@ def quantize(
         general_process: run unsupported operators on the host, in the middle of the network too.
         npu_picks: an ArgMax or ArgMin that ends the network runs on the NPU, not on the host: fewer
             bytes, but no scores that tell how good the quantization is.
+        unfixloop: read LSTM, GRU and RNN as one step, whose states stay for the next; the data are
+            sequences as before.
         input_types: per input "uint8", "int8" or "int16": it is fed with integers; "float32".
         mean: what the network subtracts from its first input, one number or one per channel.
         std: what it divides it by.

@@ -298,6 +298,10 @@ class Session:
         self._say_odd(input_feed)
         return found
 
+    def reset(self) -> None:
+        """Begin a new sequence, where states stay from one frame to the next (``unfixloop``)."""
+        self._network.reset()
+
     def _say_odd(self, input_feed: Mapping[str, Any]) -> None:
         """A warning at the line that called a method of this class; of odd numbers the first."""
         self._calls += 1

@@ -1,6 +1,7 @@
 """Scale groups, what makes and what reads them: all that the float graph alone decides.
 
-Tensors tied by value-preserving operators share one scale (numerics 7).
+Tensors tied by value-preserving operators share one scale (numerics 7), and so do the two ends of
+a state that stays between frames.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ def scale_groups(graph: Graph) -> tuple[Group, ...]:
         if BY_NAME[node.op].value_preserving:
             for name in node.inputs:
                 parent[root(name)] = root(node.output)
+    for state in graph.states:
+        parent[root(state.input)] = root(state.output)
     members: dict[str, list[str]] = {}
     for name in features(graph):
         members.setdefault(root(name), []).append(name)
@@ -50,9 +53,14 @@ def scale_groups(graph: Graph) -> tuple[Group, ...]:
 def group_of(graph: Graph, name: str) -> Group:
     """The group of a tensor, found from it on: large graphs have many groups."""
     makers, readers = graph.producers(), graph.consumers()
+    tied = {item.input: item.output for item in graph.states}
+    tied |= {output: name for name, output in tied.items()}
     found, waiting = {name}, [name]
     while waiting:
         item = waiting.pop()
+        if item in tied and tied[item] not in found:
+            found.add(tied[item])
+            waiting.append(tied[item])
         made = (makers[item],) if item in makers else ()
         for node in (*made, *readers.get(item, ())):
             if BY_NAME[node.op].value_preserving:

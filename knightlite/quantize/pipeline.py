@@ -24,6 +24,7 @@ from knightlite.quantize.data_free.workloads import (
     changes_for,
     is_made_up,
     settings_without_pictures,
+    under,
 )
 from knightlite.quantize.mixed.cycles import Clock
 from knightlite.quantize.mixed.mix_choice import choose_mix
@@ -335,10 +336,11 @@ def _warnings(
                 "warning",
             )
         )
-    if isinstance(workload, (DataFree, RandomData)):
-        found.append(Finding("data", workload.warning, severity="warning"))
+    data = under(workload)
+    if isinstance(data, (DataFree, RandomData)):
+        found.append(Finding("data", data.warning, severity="warning"))
     found += _raised(assignment)
-    for name in graph.chip_outputs:
+    for name in graph.seen_chip_outputs:
         if assignment.features[name].dtype.bits == 8:
             found.append(
                 Finding(

@@ -84,7 +84,7 @@ typedef void (*knl_observer)(void *context, uint32_t tensor);
 typedef struct knl_network {
     const uint8_t *code, *constants;
     const uint8_t *layers, *tensors, *general, *places, *scales, *texts;
-    const uint8_t *host, *operands, *attributes, *results, *numbers;
+    const uint8_t *host, *operands, *attributes, *results, *states, *numbers;
     size_t code_bytes, text_bytes;
     uint64_t ddr_bytes, constants_bytes, fspm_bytes, wspm_bytes, mspm_bytes, wspm_align_bytes;
     uint64_t own_end; /* of the network's own DDR: behind it lies what is outside */
@@ -95,7 +95,7 @@ typedef struct knl_network {
     uint64_t kept_first[4], kept_bytes[4]; /* per memory: what they leave there for all frames */
     const uint8_t *arena;
     size_t arena_bytes;
-    uint32_t layer_count, tensor_count, input_count, output_count;
+    uint32_t layer_count, tensor_count, input_count, output_count, state_count;
     uint32_t host_operators, host_operands, host_attributes, result_count;
     uint32_t general_count, general_reads, general_operators;
     uint32_t instructions;
@@ -182,6 +182,10 @@ const uint8_t *knl_fspm(const knl_network *net);
 /* Run one frame: what was written into the inputs becomes the outputs. All inputs are written before
  * each frame: a plan uses their memory again where it can. */
 void knl_run(knl_network *net, knl_observer observer, void *context);
+
+/* Where states stay from one frame to the next (compile --unfixloop): the next frame is the first
+ * one again, as it is behind knl_start. */
+void knl_reset(knl_network *net);
 
 /* KNL_OK, or what stopped the host between two segments of the last frame: an index outside of what
  * it picks from, a handler that failed. What would have been made is as it was. */

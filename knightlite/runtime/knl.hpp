@@ -130,6 +130,9 @@ class network {
         require(knl_host_status(&net_, &error_));
     }
 
+    // Where states stay from one run to the next: the next run is the first one again.
+    void reset() { knl_reset(&net_); }
+
     // Real numbers [C, H, W] of an output.
     std::vector<float> read(std::uint32_t index) const {
         std::vector<float> found(output(index).count());

@@ -199,6 +199,15 @@ static inline uint8_t knl_ddr_byte(const knl_network *net, uint64_t at) {
 
 enum { KNL_SLACK = 64 }; /* vector kernels read up to so many bytes behind a memory */
 
+/* ---- states that stay between frames: knl_states.c */
+
+uint32_t knl_state_input(const knl_network *net, uint32_t index);
+uint32_t knl_state_output(const knl_network *net, uint32_t index);
+/* Whether their records are sound. */
+int knl_check_states(const knl_network *net, knl_error *error);
+/* Behind a frame: outputs become inputs. */
+void knl_keep_states(knl_network *net);
+
 /* ---- what the host computes between segments: knl_layers.c */
 
 /* Whether their records are sound; what they need, KNL_HOST where an operator is not known. */
@@ -263,6 +272,12 @@ unsigned knl_operands(const knl_item *item, knl_operand found[KNL_MOST_OPERANDS]
 uint64_t knl_last(const knl_operand *operand);
 
 knl_operand knl_tensor_operand(const knl_tensor *tensor, uint32_t write);
+
+/* One past the last byte of a tensor in DDR. */
+static inline uint64_t knl_tensor_end(const knl_tensor *tensor) {
+    knl_operand operand = knl_tensor_operand(tensor, 0);
+    return knl_last(&operand);
+}
 
 static inline int knl_is_matrix(const knl_item *item) {
     return item->opcode == KNL_OP_MATRIX || item->opcode == KNL_OP_SPARSE;

@@ -9,7 +9,7 @@
 
 #define KNL_MODEL_MAGIC "KLITETSM"
 
-#define KNL_FORMAT_VERSION 10u
+#define KNL_FORMAT_VERSION 11u
 
 /* a head of the plan: where its fields begin, and its bytes */
 enum {
@@ -44,13 +44,14 @@ enum {
     KNL_HEAD_HOST_ATTRIBUTES = 260,
     KNL_HEAD_NUMBERS = 264,
     KNL_HEAD_RESULTS = 268,
-    KNL_HEAD_NAME_OFFSET = 272,
-    KNL_HEAD_NAME_BYTES = 276,
-    KNL_HEAD_CHIP_OFFSET = 280,
-    KNL_HEAD_CHIP_BYTES = 284,
-    KNL_HEAD_RES_VERSION_OFFSET = 288,
-    KNL_HEAD_RES_VERSION_BYTES = 292,
-    KNL_HEAD_SIZE = 296
+    KNL_HEAD_STATES = 272,
+    KNL_HEAD_NAME_OFFSET = 276,
+    KNL_HEAD_NAME_BYTES = 280,
+    KNL_HEAD_CHIP_OFFSET = 284,
+    KNL_HEAD_CHIP_BYTES = 288,
+    KNL_HEAD_RES_VERSION_OFFSET = 292,
+    KNL_HEAD_RES_VERSION_BYTES = 296,
+    KNL_HEAD_SIZE = 300
 };
 
 /* a layer of the plan: where its fields begin, and its bytes */
@@ -151,6 +152,15 @@ enum {
     KNL_RESULT_NAME_OFFSET = 0,
     KNL_RESULT_NAME_BYTES = 4,
     KNL_RESULT_SIZE = 8
+};
+
+/* a state of the plan: where its fields begin, and its bytes */
+enum {
+    KNL_STATE_INPUT = 0,
+    KNL_STATE_OUTPUT = 4,
+    KNL_STATE_INITIAL_OFFSET = 8,
+    KNL_STATE_INITIAL_BYTES = 12,
+    KNL_STATE_SIZE = 16
 };
 
 /* a number of the plan: where its fields begin, and its bytes */

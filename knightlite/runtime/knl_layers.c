@@ -73,6 +73,8 @@ static int check_tensors(const knl_network *net, const knl_layer *layer, knl_err
     int is_read = 0;
     for (at = 0; at < net->input_count; at++)
         is_read |= knl_input(net, at) == layer->output;
+    for (at = 0; at < net->state_count; at++)
+        is_read |= knl_state_input(net, at) == layer->output;
     for (at = 0; at < layer->reads; at++)
         is_read |= read_at(net, layer, at) == layer->output;
     if (is_read || made.ready != (int64_t)layer->at - 1)

@@ -263,6 +263,7 @@ int knl_start(knl_network *net, void *arena, size_t arena_bytes, knl_error *erro
     }
     if (!status)
         knl_load_once(net);
+    knl_reset(net);
     return status;
 }
 
@@ -394,6 +395,8 @@ void knl_advance(knl_network *net, uint32_t instruction) {
         net->next++;
         knl_run_layers(net);
     }
+    if (net->next == net->instructions)
+        knl_keep_states(net);
 }
 
 const uint8_t *knl_fspm(const knl_network *net) {

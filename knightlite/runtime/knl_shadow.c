@@ -89,6 +89,9 @@ static int is_output(const knl_network *net, uint32_t tensor) {
     for (at = 0; at < net->output_count; at++)
         if (knl_output(net, at) == tensor)
             return 1;
+    for (at = 0; at < net->state_count; at++)
+        if (knl_state_output(net, at) == tensor)
+            return 1;
     return 0;
 }
 
@@ -199,8 +202,10 @@ int knl_check_reads(knl_shadow *shadow, knl_error *error) {
     size_t byte = 0;
     uint32_t index, layer = 0;
     int status = KNL_OK;
-    for (index = 0; index < net->input_count; index++) {
-        knl_tensor tensor = knl_tensor_at(net, knl_input(net, index));
+    for (index = 0; index < net->input_count + net->state_count; index++) {
+        knl_tensor tensor = knl_tensor_at(
+            net, index < net->input_count ? knl_input(net, index)
+                                          : knl_state_input(net, index - net->input_count));
         knl_operand operand = knl_tensor_operand(&tensor, 1);
         change(shadow, &operand, UNWRITTEN, WRITTEN);
     }

@@ -27,7 +27,7 @@ static uint64_t count_operators(const knl_network *net, const uint8_t *head, uin
 /* Records of the plan: where they lie, and that they are all there. */
 static int find_records(knl_network *net, const uint8_t *head, size_t bytes, knl_error *error) {
     uint64_t scales = knl_u32(head + KNL_HEAD_SCALES), at = KNL_HEAD_SIZE;
-    uint64_t host, operands, attributes, results, numbers, general;
+    uint64_t host, operands, attributes, results, states, numbers, general;
     net->layer_count = knl_u32(head + KNL_HEAD_LAYERS);
     net->tensor_count = knl_u32(head + KNL_HEAD_TENSORS);
     net->input_count = knl_u32(head + KNL_HEAD_INPUTS);
@@ -52,6 +52,9 @@ static int find_records(knl_network *net, const uint8_t *head, size_t bytes, knl
     at += (uint64_t)KNL_HOST_ATTRIBUTE_SIZE * net->host_attributes;
     results = at;
     at += (uint64_t)KNL_RESULT_SIZE * net->result_count;
+    net->state_count = knl_u32(head + KNL_HEAD_STATES);
+    states = at;
+    at += (uint64_t)KNL_STATE_SIZE * net->state_count;
     numbers = at;
     at += (uint64_t)KNL_NUMBER_SIZE * knl_u32(head + KNL_HEAD_NUMBERS);
     if (at > bytes)
@@ -68,6 +71,7 @@ static int find_records(knl_network *net, const uint8_t *head, size_t bytes, knl
     net->operands = head + operands;
     net->attributes = head + attributes;
     net->results = head + results;
+    net->states = head + states;
     net->numbers = head + numbers;
     net->texts = head + at;
     net->text_bytes = (size_t)(bytes - at);
@@ -231,11 +235,6 @@ static int check_tensor(const knl_network *net, uint32_t index, uint64_t scales,
     return status;
 }
 
-static uint64_t tensor_end(const knl_tensor *tensor) {
-    knl_operand operand = knl_tensor_operand(tensor, 0);
-    return knl_last(&operand);
-}
-
 /* Inputs are there from the start, apart from one another and from the constants. */
 static int check_inputs(const knl_network *net, knl_error *error) {
     uint32_t at, other;
@@ -251,7 +250,7 @@ static int check_inputs(const knl_network *net, knl_error *error) {
                            one.address);
         for (other = 0; other < at; other++) {
             knl_tensor two = knl_tensor_at(net, knl_input(net, other));
-            if (one.address < tensor_end(&two) && two.address < tensor_end(&one))
+            if (one.address < knl_tensor_end(&two) && two.address < knl_tensor_end(&one))
                 return knl_say(error, KNL_DAMAGED, 0, "input %t lies inside input %t.", &one.name,
                                &two.name);
         }
@@ -409,6 +408,11 @@ int knl_check_plan(knl_network *net, const uint8_t *head, knl_error *error) {
         status = check_inputs(net, error);
     if (!status)
         status = check_sides(net, error);
+    for (at = 0; at < net->state_count && !status; at++)
+        status = take_text(net, net->states + at * KNL_STATE_SIZE + KNL_STATE_INITIAL_OFFSET,
+                           &name, error);
+    if (!status)
+        status = knl_check_states(net, error);
     return status ? status : knl_check_general(net, error);
 }
 

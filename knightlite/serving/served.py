@@ -89,6 +89,7 @@ class Served:
             feeds = {
                 name: self._fed(network, name, values) for name, values in request.feeds.items()
             }
+            network.reset()  # a request is a sequence of its own
             found = network.run(wanted, feeds)
             for sentence in self.odd(network, feeds):
                 LOG.warning("%s: %s", self.name, sentence)

@@ -119,7 +119,7 @@ class Decoded:
             for call in self._calls:
                 call()
             self.saturations = sum(counter.count for counter in self._counters)
-            return {entry.name: self._read(entry) for entry in self._meta.outputs}
+            return self._delivered()
         for index in range(once, len(self._instructions)):
             item = self._instructions[index]
             step = self._steps[index] if self._steps else self._decode_alone(self._memories, item)
@@ -134,10 +134,13 @@ class Decoded:
                 self._assemble(entry, piece, assembled)
             for name in dict.fromkeys(x.name for x, _ in here if x.ready == index):
                 observe(name, assembled.pop(name))
-        return {entry.name: self._read(entry) for entry in self._meta.outputs}
+        return self._delivered()
+
+    def _delivered(self) -> dict[str, Array]:
+        return {entry.name: self._read(entry) for entry in self._meta.kept}
 
     def _write_inputs(self, inputs: Mapping[str, Array]) -> None:
-        for entry in self._meta.inputs:
+        for entry in self._meta.given:
             view = tile_view(self._memories[Space.DDR], *tensor_operand(entry, True))
             view[...] = inputs[entry.name].transpose(0, 2, 3, 1)
 

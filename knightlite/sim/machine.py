@@ -53,7 +53,13 @@ class Machine:
         self._general = general
         self._checked = False
         self._copies: dict[tuple[int, int], Decoded] = {}
+        self._states: dict[str, Array] = {}
+        self.reset()
         self._known: dict[tuple[Any, ...], Weights] = {}
+
+    def reset(self) -> None:
+        """The states that stay between frames are again what they are before the first one."""
+        self._states = {item.input.name: item.first for item in self.program.meta.states}
 
     def check(self) -> None:
         """Everything that can be wrong with the program itself; MachineError for the first."""
@@ -67,12 +73,15 @@ class Machine:
         ``inputs``: an integer [N, C, H, W] array per network input, of its type. The result holds
         the chip's outputs in the same form. ``observe`` is for one picture: it gets a copy of every
         tensor of the .cfg's table as soon as the program has completed it. Checks the program
-        first, once.
+        first, once. Where states stay between frames, pictures follow one another; a state that
+        is among the inputs stands for the one that stayed.
         """
         self.check()
         count = self._count(inputs)
         if observe is not None and count > 1:
             raise DataError(f"tensors can be observed of 1 picture at a time, not of {count}.")
+        if self._states:
+            return self._one_by_one(inputs, count, observe)
         threads = min(MOST_THREADS, _processors(), count)
         passes = min(count, threads * -(-count // (threads * self._most)))
         ends = [count * number // passes for number in range(passes + 1)]
@@ -95,6 +104,24 @@ class Machine:
         if len(found) == 1:
             return found[0]
         return {name: np.concatenate([outputs[name] for outputs in found]) for name in found[0]}
+
+    def _one_by_one(
+        self, inputs: Mapping[str, Array], count: int, observe: Observer | None
+    ) -> dict[str, Array]:
+        """Frame after frame, each of which begins with what the one before has left."""
+        meta, copy = self.program.meta, self._copy(0, 1)
+        found: list[dict[str, Array]] = []
+        self.saturations = 0
+        for at in range(count):
+            frame = {name: values[at : at + 1] for name, values in inputs.items()}
+            outputs = copy.run({**self._states, **frame}, observe)
+            self._states = {item.input.name: outputs[item.output.name] for item in meta.states}
+            self.saturations += copy.saturations
+            found.append(outputs)
+        return {
+            entry.name: np.concatenate([outputs[entry.name] for outputs in found])
+            for entry in meta.outputs
+        }
 
     def _copy(self, number: int, pictures: int) -> Decoded:
         """The program decoded for so many pictures, for a thread; the last two are kept."""

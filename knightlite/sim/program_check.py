@@ -28,7 +28,7 @@ class ProgramCheck:
         self._program, self._chip, self._instructions = program, chip, instructions
         self._layers = [layer.name for layer in program.meta.layers]
         self._trips = {trip[0].at: trip for trip in program.meta.trips}
-        self._delivered = {entry.name for entry in program.meta.outputs}
+        self._delivered = {entry.name for entry in program.meta.kept}
 
     def run(self) -> None:
         """MachineError or FormatError for the first mistake."""
@@ -47,7 +47,7 @@ class ProgramCheck:
         check_races(self._instructions, ordered, self._layers, touched)
         check_borders(self._instructions, ordered, self._layers, self._trips)
         shadow = Shadow(room, constants, inputs, self._layers)
-        known = dict.fromkeys((*meta.inputs, *meta.outputs, *meta.tensors))
+        known = dict.fromkeys((*meta.given, *meta.kept, *meta.tensors))
         begun = by_instruction(known, lambda entry: entry.first)
         completed = by_instruction(known, lambda entry: entry.ready)
         pieces = pieces_by_instruction(known)
@@ -109,7 +109,7 @@ class ProgramCheck:
                     f"general layer {layer.name} must run before one of {len(self._instructions)} "
                     f"instructions or behind the last, not before number {layer.at}."
                 )
-        for entry in (*meta.inputs, *meta.outputs, *meta.tensors):
+        for entry in (*meta.given, *meta.kept, *meta.tensors):
             if entry.end > ddr_bytes:
                 raise FormatError(
                     f"tensor {entry.name} ends at DDR {entry.end:#x}, beyond {ddr_bytes} bytes."
@@ -125,7 +125,7 @@ class ProgramCheck:
                     f"tensor {entry.name} must be ready after one of {len(self._instructions)} "
                     f"instructions, not after number {entry.ready}."
                 )
-        inputs = [tensor_operand(entry, True)[0] for entry in meta.inputs]
+        inputs = [tensor_operand(entry, True)[0] for entry in meta.given]
         for item in inputs:
             if item.address < len(self._program.data):
                 raise FormatError(

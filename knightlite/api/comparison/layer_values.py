@@ -77,7 +77,7 @@ def golden_values(binary: Binary, graph: Graph, names: Sequence[str], talk: Talk
 def chip_values(binary: Binary, graph: Graph) -> Source:
     """What the simulated chip writes to memory; layers that it keeps to itself are missing."""
     entries = _inputs(binary, graph)
-    missing = set(graph.chip_outputs) - {item.name for item in binary.program.meta.outputs}
+    missing = set(graph.chip_outputs) - {item.name for item in binary.program.meta.kept}
     if missing:
         raise UsageError(
             f"{binary.cfg.name} does not deliver {', '.join(sorted(missing))}.",
@@ -98,7 +98,7 @@ def chip_values(binary: Binary, graph: Graph) -> Source:
 
 
 def _inputs(binary: Binary, graph: Graph) -> dict[str, StoredTensor]:
-    entries = {entry.name: entry for entry in binary.program.meta.inputs}
+    entries = {entry.name: entry for entry in binary.program.meta.given}
     if set(entries) != set(graph.inputs):
         raise UsageError(
             f"{binary.cfg.name} reads {', '.join(entries)}, the quantized model "

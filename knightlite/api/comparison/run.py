@@ -63,6 +63,12 @@ def compare(options: CompareOptions, talk: Talk = SILENT) -> tuple[Comparison, .
     binary = _binary(options, talk)
     found = quant_files(options.directory, options.quant_dir, binary, talk)
     require_results_of(options.directory, options.sim_dirs, binary)
+    if options.sim_dirs and binary is not None and binary.program.meta.states:
+        raise UsageError(
+            f"{binary.cfg.name} keeps states from one frame to the next, and sim's results do not "
+            "say which they had.",
+            "leave -sd out: compare runs the sample that quant left with its own states",
+        )
     graph = load_quantized(found["onnx"])
     ops = {node.output: node.op for node in graph.nodes}
     layers = list(ops) if options.level > OUTPUTS else list(graph.chip_outputs)

@@ -317,6 +317,12 @@ def _integers(
         raise UsageError(
             f"eval feeds pictures to one input, but {source.path} has {len(meta.inputs)}."
         )
+    if meta.states:
+        raise UsageError(
+            f"eval feeds pictures in any order, but {source.path} keeps "
+            f"{', '.join(state.input.name for state in meta.states)} from one frame to the next.",
+            "`knightlite sim -fc N` and knightlite.Session run its sequences",
+        )
     (entry,) = meta.inputs
     finish, first = finisher(binary.program), meta.graph_outputs[0]
     writers = {

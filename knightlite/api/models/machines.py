@@ -25,6 +25,9 @@ class AnyMachine(Protocol):
     def saturations(self) -> int:
         """Accumulators that saturated in the last picture."""
 
+    def reset(self) -> None:
+        """The states that stay between frames are again what they are before the first one."""
+
     def run(
         self, inputs: Mapping[str, Array], observe: Callable[[str, Array], None] | None = None
     ) -> dict[str, Array]:

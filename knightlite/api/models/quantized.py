@@ -34,7 +34,8 @@ class QuantizedModel:
     the data's unit or None; ``warnings``: one sentence each; ``mix_template``: the text of a mix
     configuration where one was asked for; ``combinations``: where several range methods or
     iterations were asked for, one row of each, the best first, which this model is; ``altered``:
-    the float model is not what ``source`` computes, its inputs are normalized or it ends earlier.
+    the float model is not what ``source`` computes: its inputs are normalized, it ends earlier, or
+    is one step of it.
     """
 
     name: str

@@ -28,8 +28,20 @@ def workload(
     """The data of the options, and the recipe's TOML text where there is one.
 
     ``stored``: the recipe that a quantized model keeps, which pictures go through where none is
-    named.
+    named. For a network of one step the data are sequences, as for the one that it is a step of.
     """
+    from knightlite.quantize.sequences import Sequences, of_sequences
+
+    if not graph.sequences:
+        return _workload(options, graph, talk, stored)
+    work, text = _workload(options, of_sequences(graph), talk, stored)
+    return Sequences(work, graph), text
+
+
+def _workload(
+    options: QuantizeOptions, graph: Graph, talk: Talk, stored: str | None
+) -> tuple[Workload, str | None]:
+    """The same of a network that takes what it is fed as one picture."""
     from knightlite.frontend.script_process import script_process
     from knightlite.quantize.data import PictureFolder, UserScript
     from knightlite.quantize.data_free import without_data

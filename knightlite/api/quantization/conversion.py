@@ -21,5 +21,6 @@ def conversion_of(options: QuantizeOptions, talk: Talk) -> Conversion:
         script_python=options.script_python,
         torch_exporter=options.torch_exporter,
         trusted=options.trust_checkpoint,
+        open_loops=options.open_loops,
         talk=talk,
     )

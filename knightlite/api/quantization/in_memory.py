@@ -19,7 +19,7 @@ from knightlite.api.quantization.cycles import clock_of, parse_budget
 from knightlite.api.quantization.input_forms import InputForm
 from knightlite.api.quantization.inputs import input_forms, normalized, pins
 from knightlite.api.quantization.poor_data import warn_of_other_pictures, warn_of_poor_data
-from knightlite.container import InputNote, QuantizationNotes
+from knightlite.container import InputNote, QuantizationNotes, StateNote
 from knightlite.container.description import FedAs
 from knightlite.errors import Finding, UsageError, summarized, unreadable
 from knightlite.options.command_line import alike, command_line
@@ -248,6 +248,9 @@ def _notes(
         wide_tensors=None if options.wide_tensors else False,
         ir_batch=options.ir_batch,
         declared_inputs=result.float_graph.declared_inputs,
+        states=tuple(
+            StateNote(item.input, item.output, item.initial) for item in result.float_graph.states
+        ),
     )
     return notes_metadata(notes)
 
@@ -289,7 +292,7 @@ def _made(
         seconds=result.timings_s["total"],
         warnings=tuple(str(warning) for warning in result.warnings),
         mix_template=template(graph, method) if options.generate_template else None,
-        altered=bool(options.output_names) or any(form.mean for form in forms),
+        altered=bool(options.output_names or graph.states) or any(form.mean for form in forms),
     )
 
 
@@ -325,6 +328,9 @@ def graph_of(options: QuantizeOptions, model: SourceModel, talk: Talk) -> Graph:
     check = command_line("check", alike(CheckOptions, options))
     graph = canonical_graph(model, options.model, options.general_process, doubts.append, check)
     graph = normalized(options, graph, talk)
+    if graph.states:
+        kept = ", ".join(state.input for state in graph.states)
+        talk.say(f"a frame is one step of a sequence; from step to step stay {kept}")
     doubts += [host.told(item) for item in graph.host if item.op != "Reshape"]
     for doubt in summarized(doubts):
         talk.warn(str(doubt))

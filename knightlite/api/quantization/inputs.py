@@ -35,13 +35,14 @@ def input_forms(options: QuantizeOptions, graph: Graph) -> tuple[InputForm, ...]
                 f"the type of an input (-qid) must be one of float32, int8, uint8, int16, None, "
                 f"not {word}."
             )
-    if len(words) > len(graph.inputs):
+    inputs = graph.fed_inputs
+    if len(words) > len(inputs):
         raise UsageError(
-            f"the network has {len(graph.inputs)} input(s), but -qid names {len(words)} types."
+            f"the network has {len(inputs)} input(s), but -qid names {len(words)} types."
         )
     kinds = [TYPES[word.lower()] for word in words]
-    kinds += [graph.integer_inputs.get(name) for name in graph.inputs[len(kinds) :]]
-    forms = [InputForm(name, kind) for name, kind in zip(graph.inputs, kinds, strict=True)]
+    kinds += [graph.integer_inputs.get(name) for name in inputs[len(kinds) :]]
+    forms = [InputForm(name, kind) for name, kind in zip(inputs, kinds, strict=True)]
     if options.mean or options.std:
         forms[0] = replace(forms[0], mean=options.mean or (0.0,), std=options.std or (1.0,))
     moved = _recipe_of(options)
@@ -52,7 +53,7 @@ def input_forms(options: QuantizeOptions, graph: Graph) -> tuple[InputForm, ...]
                 "take a recipe with divide_by 1, mean 0 and std 1; or leave --mean and --std out: "
                 "-qid uint8 moves the recipe's into the network",
             )
-        if forms[0].dtype is not None and graph.inputs[0] not in graph.integer_inputs:
+        if forms[0].dtype is not None and inputs[0] not in graph.integer_inputs:
             forms[0] = replace(forms[0], mean=moved.pixel_mean, std=moved.pixel_std)
     return tuple(forms)
 
@@ -63,10 +64,11 @@ def _configured(options: QuantizeOptions, graph: Graph) -> tuple[InputForm, ...]
         raise UsageError(
             "input-configs say how each input is fed: -qid, --mean, --std and --recipe are unused."
         )
-    known = input_configs.parse(options.input_configs, graph.inputs, graph.declared_inputs)
+    known = input_configs.parse(options.input_configs, graph.fed_inputs, graph.declared_inputs)
     found = {item.form.name: item.form for item in known}
     return tuple(
-        found.get(name, InputForm(name, graph.integer_inputs.get(name))) for name in graph.inputs
+        found.get(name, InputForm(name, graph.integer_inputs.get(name)))
+        for name in graph.fed_inputs
     )
 
 

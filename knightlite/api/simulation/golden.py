@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from knightlite.talk import SILENT, Talk
 if TYPE_CHECKING:
     import onnx
 
+    from knightlite.container import KeptState
     from knightlite.inference import Session
 
 Array = NDArray[Any]
@@ -96,16 +97,22 @@ def golden_reference(binary: Binary, named: Path | None, talk: Talk = SILENT) ->
     names = tuple(entry.name for entry in binary.program.meta.tensors)
     inputs = frozenset(item.name for item in model.graph.input)
     opened = open_golden(path, model, [name for name in names if name not in inputs])
-    return GoldenReference(names, inputs, opened)
+    return GoldenReference(names, inputs, opened, binary.program.meta.states)
 
 
 @dataclass(frozen=True, slots=True)
 class GoldenReference:
-    """The golden model in ONNX Runtime; ``names``: every tensor the program materialises."""
+    """The golden model in ONNX Runtime; ``names``: every tensor the program materialises.
+
+    ``states``: what stays from one compared frame to the next; here it is what the golden model has
+    made of them, ``kept`` by name.
+    """
 
     names: tuple[str, ...]
     inputs: frozenset[str]
     session: Session
+    states: tuple[KeptState, ...] = ()
+    kept: dict[str, Array] = field(default_factory=dict)
 
     def compare(
         self,
@@ -119,8 +126,10 @@ class GoldenReference:
         delivered in the end; a byte of them differs where either does.
         """
         names = [name for name in self.names if name not in self.inputs]
+        inputs = {**inputs, **{item.input.name: item.first for item in self.states}, **self.kept}
         expected = dict(zip(names, self.session.run(names, inputs), strict=True))
         expected.update({name: inputs[name] for name in self.names if name in self.inputs})
+        self.kept.update({item.input.name: expected[item.output.name] for item in self.states})
         compared = differing = 0
         different = []
         for name in self.names:

@@ -102,6 +102,10 @@ class CompiledNetwork:
         frames = [self._finish(found) for found in run_frames(self.machine, self._frames(feed))]
         return [_joined(name, [frame[name] for frame in frames]) for name in wanted]
 
+    def reset(self) -> None:
+        """The next frame is the first of a sequence, where states stay between frames."""
+        self.machine.reset()
+
     def run_integers(self, feed: Mapping[str, Any]) -> dict[str, Array]:
         """The chip's own outputs, [N, C, H, W] integers by name as ``integer_outputs`` has them."""
         names = blob_names(self.meta)

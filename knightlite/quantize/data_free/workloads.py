@@ -21,6 +21,7 @@ from knightlite.quantize.data.workload import Forward, Workload
 from knightlite.quantize.data_free.input_fit import InputFit, fit_input
 from knightlite.quantize.data_free.made_pictures import MEAN, STD, picture
 from knightlite.quantize.data_free.standardize import Changes, fit_changes
+from knightlite.quantize.sequences import Sequences
 from knightlite.quantize.settings import Settings
 
 Array = NDArray[Any]
@@ -142,7 +143,12 @@ class RandomData:
 
 def is_made_up(workload: Workload) -> bool:
     """True where no picture of the user's is fed: what readers make of these proves little."""
-    return isinstance(workload, (DataFree, RandomData))
+    return isinstance(under(workload), (DataFree, RandomData))
+
+
+def under(workload: Workload) -> Workload:
+    """The workload itself, or the one that gives it its sequences."""
+    return workload.whole if isinstance(workload, Sequences) else workload
 
 
 def without_data(

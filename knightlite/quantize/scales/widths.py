@@ -19,6 +19,7 @@ from knightlite.ops import BY_NAME, View, pick, table_functions
 from knightlite.quantize.groups import (
     Group,
     features,
+    group_of,
     only_looked_up,
     readers_outside,
     scale_groups,
@@ -163,13 +164,21 @@ def cell_states(graph: Graph) -> frozenset[str]:
         multiplied = any(BY_NAME[node.op].kernel or node.op == "MatMul" for node in readers)
         return any(BY_NAME[node.op].lookup for node in readers) and not multiplied
 
+    kept = {
+        name
+        for state in graph.states
+        if looked_up(state.output)
+        for name in group_of(graph, state.input).members
+    }
     found: set[str] = set()
     for node in graph.nodes:
         terms = [producers.get(name) for name in node.inputs]
         if node.op != "Add" or not all(term is not None and term.op == "Mul" for term in terms):
             continue
         before = {name for term in terms if term is not None for name in term.inputs}
-        before = {name for name in before if looked_up(name) and name in producers}
+        before = {
+            name for name in before if (looked_up(name) and name in producers) or name in kept
+        }
         if looked_up(node.output) and before:
             found.update((node.output, *node.inputs), before)
     return frozenset(found)

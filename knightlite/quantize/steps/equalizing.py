@@ -22,7 +22,7 @@ from knightlite.inference import (
 from knightlite.ir import Graph
 from knightlite.quantize.data.workload import Enough, Workload
 from knightlite.quantize.data_free.standardize import changed
-from knightlite.quantize.data_free.workloads import DataFree, RandomData, changes_for
+from knightlite.quantize.data_free.workloads import DataFree, RandomData, changes_for, under
 from knightlite.quantize.rewrites.equalization import (
     ChannelRange,
     Equalized,
@@ -72,7 +72,7 @@ def try_equalization(
     small for the network. Without pictures the ranges are those of made-up ones in the network as
     its BatchNorms know it (``data_free.standardize``), and so is the judgement.
     """
-    if not _asked(graph, settings) or isinstance(workload, RandomData):
+    if not _asked(graph, settings) or isinstance(under(workload), RandomData):
         return graph, (), ()
     started = time.perf_counter()
     count = _affordable(graph, settings)
@@ -110,7 +110,7 @@ def equalization_left_out(
     graph: Graph, settings: Settings, workload: Workload, pictures: int
 ) -> str:
     """Why equalization was not tried with so many pictures: a sentence, "" where it was."""
-    if not _asked(graph, settings) or isinstance(workload, RandomData):
+    if not _asked(graph, settings) or isinstance(under(workload), RandomData):
         return ""
     if _affordable(graph, settings) < LEAST_PICTURES:
         return too_dear(NAME, graph, settings, LEAST_PICTURES, RUNS)
