@@ -298,7 +298,7 @@ class Yard:
             typed |= written.keys()
             if code == 0 and written not in results:
                 found.append(f"then {' '.join(words)} makes neither what it did nor what it would")
-            elif code not in (0, 2) or "foreseen" in said or said.count("Error: ") != (code == 2):
+            elif code not in (0, 1, 2) or "foreseen" in said or said.count("Error: ") != bool(code):
                 found.append(f"then {' '.join(words)} ends in {code}: {said}")
         code, printed, said = self.whole(command)
         if code or printed != wanted.usual.printed:
