@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from knightlite import dtypes
 from knightlite.api.evaluation import at_chance, odd_input
-from knightlite.api.evaluation.run import ModelScore, _measured
+from knightlite.api.evaluation.run import ModelScore, _measured, _run
 from knightlite.api.evaluation.state import Question, State, aside
 from knightlite.api.exploration import networks
 from knightlite.api.exploration.records import Exploration, Network, Point, Size
@@ -25,7 +25,7 @@ from knightlite.api.quantization.beside_ranges import BesideRanges
 from knightlite.api.quantization.calibration_data import _form_of, _reads_folder
 from knightlite.api.simulation.fed import Range
 from knightlite.errors import UsageError
-from knightlite.evaluation import empty_tally
+from knightlite.evaluation import empty_tally, tally_of
 from knightlite.ir import GraphBuilder, Tensor
 from knightlite.metrics import Difference
 from knightlite.options.evaluate import EvaluateOptions
@@ -437,3 +437,33 @@ def test_points_of_what_could_not_be_read_are_not_known_again() -> None:
         found = list(_known(before).values())
         assert len(found) == (number == 0)
         assert not any(point.best for point, _ in found)
+
+
+@pytest.mark.parametrize(
+    ("counted", "state", "told"),
+    [
+        (2, "s.json", "2 of 9 pictures are kept in s.json: the same command goes on from there."),
+        (0, "s.json", ""), (2, None, ""),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_an_evaluation_that_is_stopped(
+    counted: int, state: str | None, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    question = Question((("m", "k", "h"),), "d", 9, "r", "logits")
+    fresh = State(question, (1, 1), "stamp", 9, empty_tally(1))
+
+    def tallies(*words: Any) -> Iterator[Any]:
+        for _ in range(counted):
+            yield tally_of([np.array([1.0, 0.0])], 0)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("knightlite.api.evaluation.run.tallies", tallies)
+    talk, said = heard()
+    path = None if state is None else Path(state)
+    options = EvaluateOptions(data=Path("d"), state=path, workers=1)
+    job: Any = None
+    with pytest.raises(KeyboardInterrupt):
+        _run(job, (), fresh, options, talk, None)
+    assert said == ([told] if told else [])
+    assert Path("s.json").exists() == (counted > 0 and state is not None)

@@ -331,7 +331,8 @@ def test_attributes_and_inputs_that_an_operator_has_not() -> None:
     ):  # fmt: skip
         told = sentence(changed("Hardmax", 0, **changes))
         assert told == "host operator y (Hardmax) does not fit what it reads."
-    for pads in ((0,) * 7, (0,) * 9, (0,) * 10):
+    right = (0, 1, 0, 2, 0, 0, 3, 0)
+    for pads in (right[:-1], (*right, 0), (*right, 0, 0)):
         told = sentence(changed("Pad", 0, attributes={"pads": pads}))
         assert told == "host operator y (Pad) does not fit what it reads."
 
