@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from knightlite import dtypes
 from knightlite.api.evaluation import at_chance, odd_input
+from knightlite.api.evaluation.engine import Bench, Picture
 from knightlite.api.evaluation.run import ModelScore, _measured, _run
 from knightlite.api.evaluation.state import Question, State, aside
 from knightlite.api.exploration import networks
@@ -467,3 +468,36 @@ def test_what_is_said_of_an_evaluation_that_is_stopped(
         _run(job, (), fresh, options, talk, None)
     assert said == ([told] if told else [])
     assert Path("s.json").exists() == (counted > 0 and state is not None)
+
+
+@pytest.mark.parametrize(
+    ("label", "classes", "measured", "known"),
+    [
+        (3, 4, False, 3), (3, None, True, 3), (4, None, True, None), (1, 5, True, None),
+        (None, 4, False, None),
+    ],
+)  # fmt: skip
+def test_classes_that_a_network_has_not_are_none_where_a_measure_counts(
+    label: int | None, classes: int | None, measured: bool, known: int | None
+) -> None:
+    job: Any = SimpleNamespace(classes=classes, metric=None, from_one=0, labels=None)
+    bench = Bench(job, (), SimpleNamespace() if measured else None)  # type: ignore[arg-type]
+    picture = Picture(Path("p"), label)
+    assert bench._label([np.zeros(4), np.zeros(4)], picture) == known
+
+
+@pytest.mark.parametrize(
+    ("label", "classes", "told"),
+    [(4, None, "p is of class 4, but the models give 4 scores."),
+     (1, 1, "the pictures lie in 1 folder of classes, but the models give 4 scores"),
+     (1, 5, "the pictures lie in 5 folders of classes, but the models give 4 scores")],
+)  # fmt: skip
+def test_classes_that_a_network_has_not_are_refused(
+    label: int, classes: int | None, told: str
+) -> None:
+    job: Any = SimpleNamespace(classes=classes, metric=None, from_one=0, labels=None)
+    with pytest.raises(UsageError) as caught:
+        Bench(job, ())._label([np.zeros(4)], Picture(Path("p"), label))
+    assert caught.value.sentence.startswith(told)
+    if classes is None:
+        assert caught.value.hint == "the numbers of the --labels file must lie in 0 to 3"

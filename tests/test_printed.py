@@ -15,11 +15,13 @@ import pytest
 from knightlite.api import names
 from knightlite.api.checking import CheckResult, Latency, _is_work, check_on
 from knightlite.api.chips.operators import sizes
+from knightlite.api.comparison.differences import Comparison
+from knightlite.api.comparison.differences import Difference as Apart
 from knightlite.api.diagnosis import as_json
 from knightlite.api.inspection import results
 from knightlite.api.inspection.model_tensors import TensorInfo
 from knightlite.chip_files import families
-from knightlite.cli import check, model_info, profile, quant, regions, show_sim_result
+from knightlite.cli import check, compare, model_info, profile, quant, regions, show_sim_result
 from knightlite.cli.diagnose import print_diagnosis
 from knightlite.cli.profile import print_difference
 from knightlite.cli.program import run
@@ -521,3 +523,22 @@ def test_which_text_a_result_has(
         monkeypatch.setattr(f"knightlite.sim.outputs.{kind}_text", lambda values, kind=kind: kind)
     result = results.ResultInfo(0, "a", None, Path("a.npy"), np.zeros(shape, np.int8))
     assert results.result_text(result, layout) == text
+
+
+# ------------------------------------------------------------------ compare
+
+
+def test_a_row_of_a_comparison() -> None:
+    """Shares in percent, a bias with its sign, the histogram in letters."""
+    found = Apart(0.0123456, 0.98765, None, 1234.5678, -0.0123456, (0.5, 0.25, 0.125, 0.1, 0.025),
+                  (0.5, 0.001, 0.0, 0.25))  # fmt: skip
+    row = Comparison(3, "y", "Conv", "float", "chip", found)
+    assert compare._cells(row) == {
+        "idx": "3", "compared": "chip with float", "MRE%": "1.2346", "cos%": "98.7650",
+        "RMSE%": "-", "max diff": "1234.57", "bias": "-0.01235", compare.HISTOGRAM: "|@. =|",
+        "0-1%": "50.0", "1-10%": "25.0", "10-50%": "12.5", "50-100%": "10.0", "100+%": "2.5",
+        "OP-TYPE": "Conv", "OUT-NAME": "y",
+    }  # fmt: skip
+    bare = compare._cells(Comparison(0, "y", "", "a", "b", None, "why"))
+    assert bare["OUT-NAME"] == "y (why)"
+    assert {bare[name] for name in ("MRE%", "cos%", "RMSE%", "max diff", "bias", "0-1%")} == {"-"}
