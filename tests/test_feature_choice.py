@@ -437,6 +437,9 @@ def test_scales_per_channel_reckon_with_pictures_to_come() -> None:
         scales[factor] = channel_scales(found, dtypes.U8, "mse", 1.0) * (255 / factor)
         exact = channel_scales(found, dtypes.U8, "min_max", 1.0) * 255
         np.testing.assert_allclose(exact, found.maximum, rtol=1e-6)
+        far = channel_scales(found, dtypes.U8, "far_min_max", 1.0) * 255
+        assert found.second is not None
+        np.testing.assert_allclose(far, 2 * found.maximum - found.second, rtol=1e-6)
     assert 1.35 < scales[1.0][1] < 1.51
     assert scales[1.0][[0, 2]] == pytest.approx([1.0, 1.0], abs=0.01)
     np.testing.assert_allclose(scales[0.25], scales[1.0], rtol=1e-6)

@@ -12,8 +12,16 @@ from numpy.typing import NDArray
 
 from knightlite.dtypes import S8, S16, U8, DType
 from knightlite.errors import UsageError
-from knightlite.quantize.ranges.least_squares import min_max
-from knightlite.quantize.ranges.methods import method_of, octav, percentile
+from knightlite.quantize.ranges.densities import Density
+from knightlite.quantize.ranges.least_squares import min_max, mse
+from knightlite.quantize.ranges.methods import (
+    METHODS,
+    ROOMY_METHODS,
+    any_method_of,
+    method_of,
+    octav,
+    percentile,
+)
 from range_cases import CASES, density_of, samples, values_for
 
 Array = NDArray[Any]
@@ -103,3 +111,22 @@ def test_octav_is_a_fixed_point(seed: int, dtype: DType) -> None:
 
 
 # ------------------------------------------------------------------ kl_v2
+
+
+def test_room_is_a_bit_beyond_mse_as_far_as_values_reach() -> None:
+    counts = np.where(np.arange(512) < 64, 1e4, 0.0)
+    counts[-1] = 1.0
+    part = Density(counts, np.zeros(512), 0.0, 1 / 64, 0.0, 8.0)
+    even = Density(np.ones(512), np.zeros(512), 0.0, 1 / 64, 0.0, 8.0)
+    least, largest = mse([part, even], S8), min_max([part, even], S8)
+    assert 2 * least[0] < largest[0]
+    assert 2 * least[1] > largest[1]
+    assert any_method_of("wide_mse")([part, even], S8).tolist() == [2 * least[0], largest[1]]
+    assert any_method_of("far_min_max")([part], S8) == largest[0]
+    assert any_method_of("mse") is METHODS["mse"]
+
+
+@pytest.mark.parametrize("name", ROOMY_METHODS)
+def test_methods_that_a_step_tries_are_not_named(name: str) -> None:
+    with pytest.raises(UsageError, match=f"must be one of kl, .*, not {name}."):
+        method_of(name)

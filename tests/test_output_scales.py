@@ -19,6 +19,7 @@ from knightlite.onnx_models import float_parts, write_float
 from knightlite.quantize.choices import EFFORTS
 from knightlite.quantize.data.striking import Striking
 from knightlite.quantize.groups import scale_groups
+from knightlite.quantize.ranges.methods import ROOMY_METHODS
 from knightlite.quantize.scales.assignment import Assignment, assign
 from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.scales.features import Rule
@@ -36,6 +37,13 @@ from knightlite.quantize.steps.output_scales import (
     sample_wanted,
 )
 from knightlite.quantize.steps.output_views import OutputViews, cost, view_cost
+from knightlite.quantize.steps.scale_moves import (
+    EveryView,
+    PictureMeans,
+    Tried,
+    instead,
+    part_of,
+)
 from knightlite.quantize.steps.walk import Walk
 from test_feature_choice import basis_of
 
@@ -126,12 +134,13 @@ def test_rare_values_that_decide_are_not_clipped() -> None:
     groups = free_groups(basis, assignment)
     watch = output_scales._Watch(graph, (pictures,), (), assignment.graph, 1)
     moved = dict(
-        (next(iter(group.tensors)), by) for group, by in output_scales._choose(watch, groups, 10**6)
+        (next(iter(group.tensors)), by)
+        for group, by in output_scales._choose(watch, groups, 10**6, PictureMeans())
     )
     assert moved["middle"] > 1  # wider
 
 
-def test_where_rare_values_are_clipped_the_widest_ranges_are_taken() -> None:
+def test_where_rare_values_are_clipped_ranges_with_room_are_taken() -> None:
     """By the tail of the map; where nothing is clipped, the ranges stay."""
     net = FloatNet("spots", seed=3)
     net.input("x", 4, 32, 32)
@@ -142,12 +151,12 @@ def test_where_rare_values_are_clipped_the_widest_ranges_are_taken() -> None:
     clipped = assign(basis.switched(range_factors=(("stem", 0.3),)))
     watch = output_scales._Watch(graph, (pictures,), (pictures[:1],), clipped.graph, 1)
     assert watch.views.tails
-    wide, other = output_scales._nothing_clipped(watch, basis, clipped)
-    assert wide.settings.method == "min_max"
-    assert other.features["stem"].rule == Rule("min_max", is_method=True)
+    wide, other = output_scales._with_room(watch, basis, clipped)
+    assert wide.settings.method == "wide_mse"
+    assert other.features["stem"].rule == Rule("wide_mse", is_method=True)
     assert np.array_equal(watch.total, watch.noise(other.graph), equal_nan=True)
     again = output_scales._Watch(graph, (pictures,), (pictures[:1],), other.graph, 1)
-    assert output_scales._nothing_clipped(again, basis, other) == (basis, other)
+    assert output_scales._with_room(again, basis, other) == (basis, other)
 
 
 def test_what_one_picture_tells_of_decides() -> None:
@@ -163,7 +172,7 @@ def test_what_one_picture_tells_of_decides() -> None:
     assert step.kept
     assert step.judgement is not None
     assert step.judgement.gain_db < 0  # of the middle picture
-    assert made.features["stem"].rule == Rule("min_max", is_method=True)
+    assert made.features["stem"].rule.name in ROOMY_METHODS
 
 
 def test_a_tail_counts_as_much_as_what_all_pictures_hold() -> None:
@@ -175,19 +184,37 @@ def test_a_tail_counts_as_much_as_what_all_pictures_hold() -> None:
 
 def test_noises_of_groups_add_up() -> None:
     """What a group leaves is taken off and the other put in; a tenth is never explained."""
-    group = output_scales.Tried({}, {0: np.full((1, 2), 4.0), -1: np.full((1, 2), 1.0)})
+    group = Tried({}, {0: np.full((1, 2), 4.0), -1: np.full((1, 2), 1.0)})
     total = np.asarray([[10.0, 4.1]])
-    assert output_scales._instead(group, -1, total) == pytest.approx(np.asarray([[7.0, 1.41]]))
-    assert output_scales._instead(group, 0, total) == pytest.approx(np.asarray([[10.0, 4.41]]))
+    assert instead(group, -1, total) == pytest.approx(np.asarray([[7.0, 1.41]]))
+    assert instead(group, 0, total) == pytest.approx(np.asarray([[10.0, 4.41]]))
     group.add(-1, np.full((1, 1), 3.0))
     assert (group.seen(-1), group.seen(0), group.seen(1)) == (3, 2, 0)
+
+
+def test_a_finer_scale_serves_where_no_view_is_worse_for_it() -> None:
+    """Not where the tail, which one picture of three has, loses what the whole gains."""
+    energy, total = np.asarray([[1.0] * 3, [np.nan, 1.0, np.nan]]), np.asarray([[0.04] * 3] * 2)
+    total[1, [0, 2]] = np.nan
+
+    def tried(whole: float, tail: float) -> list[float]:
+        group = Tried({})
+        for by, values in ((0, (0.03, 0.03)), (-1, (whole, tail))):
+            group.add(by, np.asarray([[values[0]] * 3, [np.nan, values[1], np.nan]]))
+        by, left = EveryView().best(group, total, energy)
+        return [by, left[1, 1]]
+
+    assert tried(0.01, 0.031) == [0, 0.04]
+    assert tried(0.03, 0.01) == pytest.approx([-1, 0.02])
+    assert tried(0.0299, 0.0299) == [0, 0.04]  # less than half a hundredth
+    assert EveryView().best(Tried({}, {0: total / 2}), total, energy)[0] == 0  # nothing was tried
 
 
 def test_the_part_of_a_group_is_told_where_there_is_noise() -> None:
     noise = np.asarray([[1.0, 0.0, 3.0], [2.0, 0.0, np.nan]])
     total = np.asarray([[2.0, 0.0, 4.0], [2.0, 0.0, np.nan]])
-    assert output_scales._part(noise, total) == pytest.approx((0.5 + 0.75 + 1.0) / 3)
-    assert output_scales._part(np.zeros((1, 3)), np.zeros((1, 3))) == 0.0
+    assert part_of(noise, total) == pytest.approx((0.5 + 0.75 + 1.0) / 3)
+    assert part_of(np.zeros((1, 3)), np.zeros((1, 3))) == 0.0
 
 
 def test_a_group_alone_is_what_the_whole_network_makes_of_it() -> None:
@@ -299,6 +326,20 @@ def test_the_tail_is_that_of_the_pictures_that_have_one() -> None:
     assert found[2] == pytest.approx(
         (np.sqrt(whole[2] / energy[0][2]) + np.sqrt(0.25 / spread)) / 2
     )
+
+
+def test_few_places_are_a_tail_where_no_picture_stands_out() -> None:
+    """Every picture has its spot, and no peak is rare; in the second channel one place in 256."""
+    exact = np.random.default_rng(1).uniform(0, 0.1, (6, 2, 64, 64)).astype(np.float32)
+    for place in range(6):
+        exact[place, 0, 9 * place, 3] = 0.5 + 0.08 * place
+        exact[place, 1, ::16, ::16] = 0.5 + 0.08 * place
+    views = OutputViews({"map": exact})
+    whole, tail = views.noise({"map": exact}, {"map": exact + np.float32(0.5)})
+    assert whole == pytest.approx(np.full(6, 2 * 64 * 64 * 0.25), rel=1e-5)
+    assert tail == pytest.approx([0.25] * 6, rel=1e-5)
+    for many in (exact[:, 1:], np.zeros_like(exact)):
+        assert not OutputViews({"map": many}).tails
 
 
 def test_noise_and_energy_of_a_tail_are_of_the_same_values() -> None:

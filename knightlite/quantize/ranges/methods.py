@@ -16,6 +16,7 @@ from knightlite.quantize.ranges.least_squares import min_max, mse
 
 OCTAV_STEPS = 100  # at most; it settles within a dozen
 OCTAV_SETTLED = 1e-9
+ROOM = 2.0  # times the scale of mse: a bit
 
 Method = Callable[[Sequence[Density], DType], Float64]
 
@@ -79,6 +80,16 @@ def _octav_scale(part: Density, dtype: DType) -> float:
     return float(min(clip * part.width / dtype.maximum, largest))
 
 
+def wide_mse(parts: Sequence[Density], dtype: DType) -> Float64:
+    """Per density as much as twice the scale of ``mse``, as far as there are values."""
+    return widened(parts, dtype, mse(parts, dtype))
+
+
+def widened(parts: Sequence[Density], dtype: DType, scales: Float64) -> Float64:
+    """The scales with a bit of room, where values lie there."""
+    return np.minimum(min_max(parts, dtype), ROOM * scales)
+
+
 METHODS: dict[str, Method] = {
     "kl": kl,
     "kl_v2": kl_v2,
@@ -88,6 +99,14 @@ METHODS: dict[str, Method] = {
     "percentile": percentile,
 }
 
+
+WIDE_MSE, FAR_MIN_MAX = "wide_mse", "far_min_max"
+ROOMY_METHODS: dict[str, Method] = {WIDE_MSE: wide_mse, FAR_MIN_MAX: min_max}
+"""What ``--output-scales`` tries where rare values decide: no user names them. Both reckon with a
+picture to come (:data:`FORESEEING`)."""
+
+FORESEEING = ("mse", WIDE_MSE, FAR_MIN_MAX)
+"""Methods that choose a scale per channel on ``densities.foreseen_row_densities``."""
 
 OTHER_METHODS = "auto chooses one for each tensor, all tries every one"
 
@@ -108,3 +127,8 @@ def method_of(name: str, percent: float = DEFAULT_PERCENT) -> Method:
             "0.9999 to 0.999999 are usual",
         )
     return partial(percentile, percent=percent) if name == "percentile" else METHODS[name]
+
+
+def any_method_of(name: str, percent: float = DEFAULT_PERCENT) -> Method:
+    """The same, of the methods that no user names too."""
+    return ROOMY_METHODS.get(name) or method_of(name, percent)

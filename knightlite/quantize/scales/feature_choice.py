@@ -28,7 +28,7 @@ from knightlite.quantize.ranges.densities import (
     foreseen_reach,
     foreseen_row_densities,
 )
-from knightlite.quantize.ranges.methods import method_of
+from knightlite.quantize.ranges.methods import FORESEEING, any_method_of
 from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.scales.compared import by_sign
 from knightlite.quantize.scales.features import (
@@ -311,12 +311,12 @@ def _channel_choice(
     furthest is asked first: a Relu6 spares the others.
     """
     statistics, graph = basis.statistics[name], basis.graph
-    if method == "mse" and statistics.second is not None:
+    if method in FORESEEING and statistics.second is not None:
         _, high = View(graph, graph.producers()[name]).clamp
         reach = foreseen_reach(statistics)
         if reach.max() > high > reach.min():
             furthest = foreseen_row_densities(statistics, int(reach.argmax()))
-            (scale,) = method_of(method, percent)(furthest, dtype)
+            (scale,) = any_method_of(method, percent)(furthest, dtype)
             scales = np.full(reach.shape, high / dtype.maximum, np.float32)
             scales[reach.argmax()] = scale
             if not _clamp_allows(graph, name, dtype, scales):
@@ -333,8 +333,8 @@ def channel_scales(
     Of a channel the pictures tell much less than of a whole tensor: many speak on few pictures.
     Where a scale is to have the least error it must reckon with pictures that are not among them.
     """
-    choose = method_of(method, percent)
-    rows = (foreseen_row_densities if method == "mse" else even_row_densities)(statistics)
+    choose = any_method_of(method, percent)
+    rows = (foreseen_row_densities if method in FORESEEING else even_row_densities)(statistics)
     scales = choose(rows, dtype)
     largest = float(scales.max())
     if largest == 0:

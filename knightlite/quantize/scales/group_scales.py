@@ -19,12 +19,13 @@ from knightlite.quantize.ranges.densities import (
     mix,
 )
 from knightlite.quantize.ranges.least_squares import common_scale
-from knightlite.quantize.ranges.methods import method_of
+from knightlite.quantize.ranges.methods import FAR_MIN_MAX, WIDE_MSE, any_method_of, widened
 from knightlite.quantize.ranges.scale_errors import squared_error
 from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.statistics.observers import Statistics
 
-OF_THE_LARGEST = ("min_max", "percentile")  # of a group's members
+OF_THE_LARGEST = ("min_max", "percentile", FAR_MIN_MAX)  # of a group's members
+LEAST_SQUARES = ("mse", WIDE_MSE)
 ZERO_SCALE = 1.0  # range of a tensor that was zero on every picture
 
 
@@ -56,7 +57,7 @@ def group_scale(basis: Basis, group: Group, dtype: DType) -> float | Shared:
     if is_exact_in(sources, statistics, dtype):
         return 1.0
     if method in OF_THE_LARGEST:
-        choose = method_of(method, basis.settings.percent)
+        choose = any_method_of(method, basis.settings.percent)
         return float(choose(parts, dtype).max()) or default
     parts = [part for part in parts if part.energy > 0]
     if not parts:
@@ -64,19 +65,22 @@ def group_scale(basis: Basis, group: Group, dtype: DType) -> float | Shared:
     if len(parts) == 1:
         return Shared(parts[0])
     weights = [1 / part.energy for part in parts]
-    return Shared(mix(parts, weights), apart(parts, weights) if method == "mse" else ())
+    return Shared(mix(parts, weights), apart(parts, weights) if method in LEAST_SQUARES else ())
 
 
 def least_scales(
     shared: Sequence[Shared], dtype: DType, method: str, percent: float
 ) -> list[float]:
     """The scales that a method chooses for several groups, all at once: one matrix product."""
-    found = method_of(method, percent)([item.mixed for item in shared], dtype).tolist()
-    return [
-        (common_scale(item.apart, dtype, scale) if item.apart else scale)
-        or ZERO_SCALE / dtype.maximum
-        for item, scale in zip(shared, found, strict=True)
+    choose = any_method_of("mse" if method == WIDE_MSE else method, percent)
+    mixed = [item.mixed for item in shared]
+    found = [
+        common_scale(item.apart, dtype, scale) if item.apart else scale
+        for item, scale in zip(shared, choose(mixed, dtype).tolist(), strict=True)
     ]
+    if method == WIDE_MSE:
+        found = widened(mixed, dtype, np.asarray(found)).tolist()
+    return [scale or ZERO_SCALE / dtype.maximum for scale in found]
 
 
 def expected_error(basis: Basis, tensors: Mapping[str, Tensor]) -> float:

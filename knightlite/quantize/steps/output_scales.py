@@ -19,9 +19,8 @@ Network Quantization", 2021, section 3.1 (cross entropy for the last layer), her
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -30,10 +29,11 @@ from numpy.typing import NDArray
 
 from knightlite.errors import UnsupportedError
 from knightlite.inference import Runner, available_cores, float_network
-from knightlite.ir import Graph, Tensor
+from knightlite.ir import Graph
 from knightlite.quantize.data.workload import Workload
 from knightlite.quantize.data_free.workloads import is_made_up
 from knightlite.quantize.groups import scale_groups
+from knightlite.quantize.ranges.methods import ROOMY_METHODS
 from knightlite.quantize.scales.assignment import Assignment, assign
 from knightlite.quantize.scales.basis import Basis
 from knightlite.quantize.scales.features import quantized_tensor
@@ -49,59 +49,33 @@ from knightlite.quantize.steps.judgement import FEWEST, Burden, StepResult, judg
 from knightlite.quantize.steps.output_views import (
     OUTPUT_BYTES,
     OutputViews,
-    cost,
     delivered,
     mean_cost,
     quantized_outputs,
     view_cost,
+)
+from knightlite.quantize.steps.scale_moves import (
+    Aim,
+    EveryView,
+    PictureMeans,
+    Tried,
+    factor,
+    part_of,
 )
 from knightlite.quantize.steps.walk import Errors, Walk
 
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]
 
-WIDEST = "min_max"
-WORTH = 0.9  # times the relative error of all views: what it must be with nothing clipped
+WORTH = 0.9  # times the relative error of all views: what it must be with room for rare values
 NAME = "scales by what the outputs keep"
-STEP = 2**0.5  # between one scale and the next to try: half a bit
 FURTHEST = 6  # steps from the method's scale
 RUNS = 8  # of settings.sample_macs, in all
 LEAST_PART = 0.04  # of the noise at the outputs: a group that is less has nothing to gain
 FIRST_PART = 0.01  # of the noise of the first picture
-LEAST_GAIN = 0.005  # of the relative error: 0.04 dB
-BURDEN = 2.0  # standard errors of its gain over the pictures that a scale must show
 MOST_GROUPS = 10  # that are tried
-LEAST_REST = 0.1  # of the noise: what the groups do not explain, at least
 SCREENING, GLANCE, CHOOSING = 2, 4, 10  # pictures: which groups matter, may gain, do gain
 FEW_VALUES = 256  # of all outputs, below which a picture says little: screening takes twice as many
-
-
-@dataclass(slots=True, eq=False)
-class Tried:
-    """A scale group: its ``tensors`` as they are, and the noise [views, n] of each of its scales.
-
-    ``noise``: by the number of steps from the present scale.
-    """
-
-    tensors: Mapping[str, Tensor]
-    noise: dict[int, Float64] = field(default_factory=dict)
-
-    def add(self, by: int, noise: Float64) -> None:
-        """Those [views, m] of more pictures."""
-        known = self.noise.get(by)
-        self.noise[by] = noise if known is None else np.concatenate([known, noise], axis=1)
-
-    def seen(self, by: int) -> int:
-        """On how many pictures the noise is known."""
-        return self.noise[by].shape[1] if by in self.noise else 0
-
-    def at(self, steps: int) -> dict[str, Tensor]:
-        """The tensors with a scale so many steps coarser."""
-        return {
-            name: Tensor(name, item.shape, item.dtype, np.asarray(item.scale * _factor(steps)))
-            for name, item in self.tensors.items()
-            if item.scale is not None
-        }
 
 
 def choose_output_scales(
@@ -125,13 +99,12 @@ def choose_output_scales(
     started = time.perf_counter()
     watch = _Watch(graph, pictures, striking, assignment.graph, threads)
     clipped = watch.total
-    basis, start = _nothing_clipped(watch, basis, assignment)
-    moved: list[tuple[Tried, int]] = []
-    if start is assignment:  # else finer scales would clip again what few pictures tell of
-        moved = _choose(watch, free_groups(basis, start), _passes(graph, settings))
+    basis, start = _with_room(watch, basis, assignment)
+    aim = PictureMeans() if start is assignment else EveryView()
+    moved = _choose(watch, free_groups(basis, start), _passes(graph, settings), aim)
     if not moved and start is assignment:
         return assignment, ()
-    factors = tuple((next(iter(group.tensors)), _factor(by)) for group, by in moved)
+    factors = tuple((next(iter(group.tensors)), factor(by)) for group, by in moved)
     try:
         changed = assign(basis.switched(range_factors=factors))
     except UnsupportedError:  # a narrow range may ask for more than the arithmetic holds
@@ -165,25 +138,27 @@ def output_scales_left_out(
     return ""
 
 
-def _nothing_clipped(
-    watch: _Watch, basis: Basis, assignment: Assignment
-) -> tuple[Basis, Assignment]:
-    """Ranges to the largest values everywhere, where rare values of maps keep more so.
+def _with_room(watch: _Watch, basis: Basis, assignment: Assignment) -> tuple[Basis, Assignment]:
+    """Ranges with room for rare values everywhere, where rare values of maps keep more so.
 
     What is rare at the outputs is rare in many tensors before: one of them alone tells little.
     """
+    best, total = (basis, assignment), watch.total
     if not watch.views.tails:
-        return basis, assignment
-    wide = basis.switched(method=WIDEST)
-    try:
-        other = assign(wide)
-    except UnsupportedError:
-        return basis, assignment
-    noise = watch.noise(other.graph)
-    if view_cost(noise, watch.energy) > WORTH * view_cost(watch.total, watch.energy):
-        return basis, assignment
-    watch.total = noise
-    return wide, other
+        return best
+    least = WORTH * view_cost(total, watch.energy)
+    for method in ROOMY_METHODS:
+        roomy = basis.switched(method=method)
+        try:
+            other = assign(roomy)
+        except UnsupportedError:
+            continue
+        noise = watch.noise(other.graph)
+        found = view_cost(noise, watch.energy)
+        if found < least:
+            best, total, least = (roomy, other), noise, found
+    watch.total = total
+    return best
 
 
 def sample_wanted(graph: Graph, settings: Settings) -> int:
@@ -246,10 +221,6 @@ def in_turn(one: tuple[Array, ...], other: tuple[Array, ...]) -> tuple[Array, ..
         key=lambda place: place if place < len(one[0]) else place - len(one[0]) - 0.5,
     )
     return tuple(np.concatenate(pair)[order] for pair in zip(one, other, strict=True))
-
-
-def _factor(steps: int) -> float:
-    return float(STEP**steps)
 
 
 class _Watch:
@@ -330,7 +301,9 @@ class _Watch:
         return self.views.noise(some.outputs, some.of(group.at(by)))
 
 
-def _choose(watch: _Watch, groups: Sequence[Tried], passes: int) -> list[tuple[Tried, int]]:
+def _choose(
+    watch: _Watch, groups: Sequence[Tried], passes: int, aim: Aim
+) -> list[tuple[Tried, int]]:
     """The groups that move and by how many steps; ``passes``: that may be run."""
     each = max(1.0, len(groups) / 2)  # of one picture: half of the network on the average
     screening = SCREENING if watch.values >= FEW_VALUES else 2 * SCREENING
@@ -338,39 +311,39 @@ def _choose(watch: _Watch, groups: Sequence[Tried], passes: int) -> list[tuple[T
     parts: list[float] = []
     for count, least in ((1, FIRST_PART), (screening, LEAST_PART)):  # one picture rules most out
         watch.measure([(group, 0) for group in groups], count)
-        parts = [_part(group.noise[0][:, :count], watch.total[:, :count]) for group in groups]
+        parts = [part_of(group.noise[0][:, :count], watch.total[:, :count]) for group in groups]
         loud = [place for place, part in enumerate(parts) if part >= least]
         groups, parts = [groups[place] for place in loud], [parts[place] for place in loud]
     order = [groups[place] for place in np.argsort(parts)[::-1]]
     left = passes - int(screening * each)
     order = order[: min(MOST_GROUPS, left // (2 * GLANCE))]
-    _measure_steps(watch, order)
+    _measure_steps(watch, order, aim)
     total = watch.total
     moved = []
     for group in order:
-        by, total = _best(group, total, watch.energy)
+        by, total = aim.best(group, total, watch.energy)
         if by:
             moved.append((group, by))
     return moved
 
 
-def _measure_steps(watch: _Watch, groups: Sequence[Tried]) -> None:
+def _measure_steps(watch: _Watch, groups: Sequence[Tried], aim: Aim) -> None:
     """Every group a step up and down, and further where that gains; a glance ends the most.
 
     On few pictures, then on more of them, as long as these could show what a scale must gain.
     """
-    ways: dict[Tried, tuple[int, ...]] = dict.fromkeys(groups, (-1, 1))
+    ways: dict[Tried, tuple[int, ...]] = dict.fromkeys(groups, aim.ways)
     for count in sorted(
         {min(some, watch.choosing) for some in (SCREENING, GLANCE)} | {watch.choosing}
     ):
         watch.measure([(group, by) for group in ways for by in (0, *ways[group])], count)
         total, energy = watch.total[:, :count], watch.energy[:, :count]
         ways = {
-            group: tuple(by for by in some if _may_gain(group, by, total, energy))
+            group: tuple(by for by in some if aim.may_gain(group, by, total, energy))
             for group, some in ways.items()
         }
         ways = {group: some for group, some in ways.items() if some}
-    best = {group: _least(group, (0, *some), total, energy) for group, some in ways.items()}
+    best = {group: aim.least(group, (0, *some), total, energy) for group, some in ways.items()}
     groups = [group for group in ways if best[group]]
     for distance in range(2, FURTHEST + 1):
         further = [(group, distance * best[group]) for group in groups]
@@ -378,48 +351,5 @@ def _measure_steps(watch: _Watch, groups: Sequence[Tried]) -> None:
         groups = [
             group
             for group, by in further
-            if _least(group, (by - best[group], by), total, energy) == by
+            if aim.least(group, (by - best[group], by), total, energy) == by
         ]
-
-
-def _may_gain(group: Tried, by: int, total: Float64, energy: Float64) -> bool:
-    """Whether more pictures could show that a number of steps gains what it must."""
-    present = cost(_instead(group, 0, total), energy)
-    gains = present - cost(_instead(group, by, total), energy)
-    return bool(gains.mean() + BURDEN * _error(gains) > LEAST_GAIN * present.mean())
-
-
-def _best(group: Tried, total: Float64, energy: Float64) -> tuple[int, Float64]:
-    """The best known number of steps for a group where the noise is ``total``; the noise then."""
-    known = [by for by in group.noise if group.seen(by) == total.shape[1]]
-    if len(known) < 2:
-        return 0, total
-    best = _least(group, known, total, energy)
-    present = cost(_instead(group, 0, total), energy)
-    gains = present - cost(_instead(group, best, total), energy)
-    if gains.mean() <= max(LEAST_GAIN * present.mean(), BURDEN * _error(gains)):
-        return 0, total
-    return best, _instead(group, best, total)
-
-
-def _least(group: Tried, steps: Sequence[int], total: Float64, energy: Float64) -> int:
-    """Which of the steps costs least where the noise is ``total``; the first where some are."""
-    return min(steps, key=lambda by: float(cost(_instead(group, by, total), energy).mean()))
-
-
-def _instead(group: Tried, by: int, total: Float64) -> Float64:
-    """The noise [views, n] with the group at ``by`` steps, where it is ``total`` at none."""
-    count = total.shape[1]
-    rest = np.maximum(total - group.noise[0][:, :count], LEAST_REST * total)
-    return rest + group.noise[by][:, :count]
-
-
-def _error(gains: Float64) -> float:
-    """The standard error of the mean of the pictures' gains."""
-    return float(gains.std(ddof=1) / np.sqrt(gains.size))
-
-
-def _part(noise: Float64, total: Float64) -> float:
-    """Of the noise at the outputs, the mean over pictures and views."""
-    told = total > 0
-    return float(np.mean(noise[told] / total[told])) if told.any() else 0.0

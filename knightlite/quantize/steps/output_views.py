@@ -5,7 +5,10 @@ finds: a score map holds thousands of values of which a few are objects, on few 
 So of such a map the tail is watched beside the whole: in the channels in which some picture stands
 out (:data:`RARE` times the median deviation of all pictures' peaks above their median), the values
 nearer to the largest peak than to the median one. A picture without such values says nothing of the
-tail, however loud it is otherwise; a map in which no picture stands out has none.
+tail, however loud it is otherwise. Where no picture stands out, any may hold what looks like an
+object: the tail then are the values nearer to the largest than to the median value of all places,
+in channels where fewer than one in a thousand (:data:`FEW_PLACES`) is. A map without such channels
+has no tail.
 
 What an error costs is its amplitude relative to the picture's own values: margins between answers
 are about as often small as large, so that this share of them is lost. The mean of it over pictures
@@ -30,6 +33,7 @@ Array = NDArray[Any]
 Float64 = NDArray[np.float64]
 
 RARE = 10.0  # median deviations above the median peak
+FEW_PLACES = 1e-3  # of a channel: a share of them that is as rare where every picture has some
 OUTPUT_BYTES = 64 << 20  # of the float outputs of the pictures that are looked at together
 
 
@@ -103,12 +107,19 @@ def view_cost(noise: Float64, energy: Float64) -> float:
     So a tail of which one picture of calibration tells counts as much as what all of them hold: the
     pictures to come for which the network is there may all be of its kind.
     """
-    told = [
-        float(np.sqrt(one[known] / whole[known]).mean())
-        for one, whole in zip(noise, energy, strict=True)
-        if (known := ~np.isnan(one) & (whole > 0)).any()
-    ]
-    return sum(told) / len(told) if told else 0.0
+    told = view_costs(noise, energy)
+    return float(told.mean()) if told.size else 0.0
+
+
+def view_costs(noise: Float64, energy: Float64) -> Float64:
+    """Of each view that some picture has [views at most]."""
+    return np.asarray(
+        [
+            float(np.sqrt(one[known] / whole[known]).mean())
+            for one, whole in zip(noise, energy, strict=True)
+            if (known := ~np.isnan(one) & (whole > 0)).any()
+        ]
+    )
 
 
 def quantized_outputs(
@@ -142,4 +153,11 @@ def _threshold(rows: Array) -> Array | None:
     apart = np.median(np.abs(peaks - middle), axis=0)
     above = peaks.max(axis=0) - middle
     rare = above > RARE * np.maximum(apart, LEAST_APART * np.abs(middle))
-    return np.where(rare, middle + above / 2, np.inf)[:, None] if rare.any() else None
+    if rare.any():
+        return np.where(rare, middle + above / 2, np.inf)[:, None]
+    places = rows.transpose(1, 0, 2).reshape(rows.shape[1], -1)
+    usual = np.median(places, axis=1)
+    halfway = usual + (places.max(axis=1) - usual) / 2
+    few = np.mean(places > halfway[:, None], axis=1)
+    rare = (few > 0) & (few < FEW_PLACES)
+    return np.where(rare, halfway, np.inf)[:, None] if rare.any() else None
