@@ -235,8 +235,8 @@ KNOWN_CHIPS = f"did you mean TX5105C or TX5103C or TX5101E? {LISTED_CHIPS}"
         (["profile", "--input", "x"], 2, "there is no option --input.", "profile takes no input: "
          "cycles do not depend on its numbers; `knightlite profile --help` lists them"),
         (["profile", "--framework", "x"], 2, "there is no option --framework.",
-         "--framework belongs to `knightlite quant`, `knightlite diagnose`, `knightlite check`; "
-         "`knightlite profile --help` lists them"),
+         "--framework belongs to `knightlite quant`, `knightlite diagnose`, `knightlite check`, "
+         "...; `knightlite profile --help` lists them"),
         (["quant", "-m", "x.onnx", "--opt-group", "1"], 2, "there is no option --opt-group.",
          "--opt-group belongs to `knightlite compile`, `knightlite explore`, `knightlite explain`; "
          "`knightlite quant --help` lists them"),

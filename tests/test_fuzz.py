@@ -43,6 +43,7 @@ ELSEWHERE = {
     "atomic_write.py: locked": "a folder",
     "chip_files.py: families": "chips that ship",
     "cli/profile.py: command": "just written",
+    "deploy/project.py: chip_types": "a header that ships",
     "deploy/code_size.py: _measured": "an answer of ours, measured again where it is damaged",
     "native/build.py: fingerprint": "sources that ship",
     "cli/streams.py: silence": "the null device",
