@@ -12,6 +12,7 @@ import pytest
 
 from knightlite.api.simulation import golden
 from knightlite.container import Interface, Program, Seen, contradictions, interface
+from knightlite.container.interface import Tie
 from knightlite.errors import FormatError, UsageError
 from knightlite.json_records import canonical_json, to_json
 from test_description import NOTES, described
@@ -19,7 +20,7 @@ from test_description import NOTES, described
 ONE = Interface(
     inputs=("x",), outputs=("y", "z"), tensors=(Seen("x", (1, 3, 4, 5), "u8", 0.5),
     Seen("y", (1, 2, 3, 4), "s16", (0.25, 2.0))), graph_outputs=("y", "w"), input_layout="nchw",
-    recipe=None, frames=1, host="0" * 64,
+    recipe=None, frames=1, states=(), host="0" * 64,
 )  # fmt: skip
 
 
@@ -49,6 +50,11 @@ CHANGES: dict[str, tuple[Any, str, str]] = {
     "input_layout": ("nhwc", '"nchw"', '"nhwc"'),
     "recipe": ("[resize]", "null", '"[resize]"'),
     "frames": (4, "1", "4"),
+    "states": (
+        (Tie("x", "y", (3, -4)),),
+        '""',
+        '"x begins at 3 -4 and goes on with y"',
+    ),
     "host": ("1" * 64, f'"{"0" * 56}...', f'"{"1" * 56}...'),
 }
 
@@ -117,4 +123,4 @@ def test_a_golden_model_that_promises_something_else_is_not_read(
     with pytest.raises(UsageError, match=r"g\.onnx and n\.cfg are not of the same compile run"):
         golden.read_golden(binary, path)
     with pytest.raises(UsageError, match=r"none\.onnx does not exist"):
-        golden.read_golden(binary, tmp_path / "none.onnx")
+        golden.read_golden(binary, tmp_path / "there" / "none.onnx")

@@ -41,6 +41,10 @@ class Tie:
     output: str = key("the one that is made")
     initial: tuple[int, ...] = key("integers before the first frame, one per channel; none: 0")
 
+    def __str__(self) -> str:
+        begins = " ".join(map(str, self.initial)) or "0"
+        return f"{self.input} begins at {begins} and goes on with {self.output}"
+
 
 @dataclass(frozen=True, slots=True)
 class Interface:
