@@ -394,8 +394,9 @@ def _operations(state: Importer, node: SourceNode) -> tuple[list[HostOp], dict[s
     """What the host does, and the tensors that it reads, by the names that it knows them by."""
     for name in node.inputs:
         leave_name(state, name)
-    builder, model, values = state.builder, state.model, dict(state.values)
+    builder, model, values = state.builder, state.model, state.values
     before, builder.host = builder.host, []
+    state.values = dict(values)
     state.model = replace(model, outputs=())
     try:
         reads: dict[str, str] = {}

@@ -12,7 +12,8 @@ from knightlite.errors import Finding
 from knightlite.frontend.factors import Factors
 from knightlite.frontend.source import Shape, SourceModel, SourceNode
 from knightlite.frontend.tail import Tail
-from knightlite.ir import GraphBuilder
+from knightlite.frontend.undoing import Log, LoggedDict, LoggedList, bring_back
+from knightlite.ir import GraphBuilder, HostOp, Node
 
 Pads = tuple[int, int, int, int]  # top, left, bottom, right
 IN_ORDER = (0, 1, 2, 3)
@@ -59,8 +60,16 @@ class Importer:
         self.model = model
         self.any_rank = any_rank
         self.tail = Tail(model, general, hosting)
-        self.builder = GraphBuilder(model.name)
-        self.values: dict[str, Value | None] = {}  # None: its shape is not known, said already
+        self._log: Log = []
+        nodes: LoggedList[Node] = LoggedList(self._log)
+        host: LoggedList[HostOp] = LoggedList(self._log)
+        self.builder = builder = GraphBuilder(model.name)
+        builder.nodes, builder.host = nodes, host
+        builder.tensors, builder.constants = LoggedDict(self._log), LoggedDict(self._log)
+        builder.trained = LoggedDict(self._log)
+        # None: its shape is not known, said already
+        self.values: dict[str, Value | None] = LoggedDict(self._log)
+        self._lists = nodes, host
         self.findings: list[Finding] = []
         self.kept_off: dict[str, str] = {}  # of the host's operators: why the chip refused them
         self.typed_by_host: set[str] = set()  # nodes of the chip whose results the host casts
@@ -74,15 +83,12 @@ class Importer:
 
     def mark(self) -> Callable[[], None]:
         """What brings the walk back to where it is now, as often as it is called."""
-        builder, model, values = self.builder, self.model, dict(self.values)
-        nodes, tensors, constants = builder.nodes[:], dict(builder.tensors), dict(builder.constants)
-        host, trained = builder.host[:], dict(builder.trained)
+        model, count = self.model, len(self._log)
+        lengths = [(items, len(items)) for items in self._lists]
 
         def undo() -> None:
-            builder.nodes[:], builder.host[:] = nodes, host
-            builder.tensors, builder.constants = dict(tensors), dict(constants)
-            builder.trained = dict(trained)
-            self.model, self.values = model, dict(values)
+            bring_back(self._log, count, lengths)
+            self.model = model
 
         return undo
 
