@@ -475,8 +475,9 @@ def test_user_scripts(
     [
         (["quant", "-m", "no.onnx"], 2,
          ["Error: file no.onnx does not exist.",
-          f"Hint: the files there are digits.onnx, {STEM}.onnx, {STEM}_golden.onnx"]),
+          "Hint: the files there are digits.onnx"]),
         (["inspect", f"{STEM}_r.cfg"], 1, [
+            f"{STEM}_r.cfg is taken as it is, though it has changed since compile left it.",
             f"Error: {STEM}_r.cfg is damaged: the checksum of section code is wrong.",
             "Hint: compile the model again"]),
         ([*SIM, "-fmt", "chw"], 2, [

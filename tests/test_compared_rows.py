@@ -526,7 +526,7 @@ def test_inputs_are_among_what_the_golden_model_makes(monkeypatch: pytest.Monkey
     entries = [
         tensor("x", "s8", (2, 1, 2), 0, scale=0.5), tensor("z", "s16", (2, 1, 2), 64, scale=0.25)
     ]  # fmt: skip
-    binary: Any = SimpleNamespace(program=SimpleNamespace(meta=SimpleNamespace(inputs=entries)))
+    binary: Any = SimpleNamespace(program=SimpleNamespace(meta=SimpleNamespace(given=entries)))
     source = layer_values.golden_values(binary, network(), ["x", "a", "c"], Talk())
     assert source is not None
     feeds = {

@@ -40,7 +40,7 @@ def test_hints() -> None:
             f"here it is as in `knightlite {command} --outpath DIR`;"
         )
     assert counterpart("eval", "knightlite eval", "--framework") == (
-        "--framework belongs to `knightlite quant`, `knightlite diagnose`, `knightlite check`;"
+        "--framework belongs to `knightlite quant`, `knightlite diagnose`, `knightlite check`, ...;"
     )
     assert counterpart("eval", "knightlite eval", "--nothing-has-it") == ""
     assert flag_of("a/x_r.cfg", flags_of("sim")) == "--config"

@@ -30,6 +30,7 @@ FAILING: dict[str, tuple[list[str], ...]] = {
     "model_check": ([], ["-qo", "no", "-co", "no", "-r", "1"]),
     "show_sim_result": (["-sd", "no"], ["-sd", "bad.bin"]),
     "npy2bin": (["-i", "no.npy", "-o", "out/a.bin"], ["-i", "bad.npy", "-o", "a.bin"]),
+    "demo": (["-f", "caffe"], ["-m", "no", "-f", "onnx"]),
     "deploy": (["-o", "project"], ["-m", "bad.tsmodel", "-o", "project"]),
     "sim-lib": (["-o", "bad.bin/lib"], ["-o", "pictures"]),
     "bin2header": (["no.bin", "a.h"], ["bad.bin", "a.bin", "-r"]),

@@ -257,7 +257,7 @@ def test_words_are_those_of_the_rooms_that_read_them() -> None:
 
 @pytest.mark.parametrize("function", public_functions())
 def test_every_argument_is_told(function: Callable[..., Any]) -> None:
-    _, _, lines = (function.__doc__ or "").partition("\n\nArgs:\n")
+    _, _, lines = (inspect.getdoc(function) or "").partition("\n\nArgs:\n")
     told = re.findall(r"^    (\w+): \S(?:.|\n {8})*\.$", lines, re.MULTILINE)
     assert told == list(inspect.signature(function).parameters)
 

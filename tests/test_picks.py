@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
+import knightlite
 from conformance_checks import MAIN, Pictures, assert_exact, build
+from knightlite.cli.program import run
 from knightlite.errors import UnsupportedError
 from knightlite.frontend import load, load_quantized
 from knightlite.frontend.model_files import canonical_graph, read_network
@@ -146,3 +148,21 @@ def test_a_float_network_is_read_back_as_the_one_it_was(tmp_path: Path) -> None:
     again.write_bytes(write_float(graph).SerializeToString())
     assert [node.outputs for node in load(again).nodes] == [node.outputs for node in graph.nodes]
     assert kinds(load(again)) == kinds(graph)
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_who_picks_at_the_end_is_asked(asked: bool, tmp_path: Path) -> None:
+    """By ``--npu-picks``, or ``npu_picks`` in Python."""
+    net = scores()
+    net.node("ArgMax", ["s"], "y", axis=1)
+    path = net.save(tmp_path, "y")
+    words = ["quant", "onnx", "-m", str(path), "-i", "2", "-s", str(tmp_path / "out")]
+    assert run([*words, *(["--npu-picks"] if asked else [])]) == 0
+    data = np.random.default_rng(0).normal(0, 1, (2, 3, 6, 8)).astype(np.float32)
+    made = tmp_path / "python_quantize.onnx"
+    with pytest.warns(UserWarning, match="runs on the host"):
+        made.write_bytes(knightlite.quantize(str(path), data=data, npu_picks=asked).onnx)
+    for found in (tmp_path / "out" / "net_quantize.onnx", made):
+        graph = load_quantized(found)
+        assert ("ArgMax" in operators(graph)) == asked
+        assert ("ArgMax" in [item.op for item in graph.host]) != asked

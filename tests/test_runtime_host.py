@@ -38,7 +38,8 @@ HUGE = 0xFFFFFFF0
 COUNTS = {
     "layer": "layers", "tensor": "tensors", "general": "general_layers", "scale": "scales",
     "host_operator": "host_operators", "host_operand": "host_operands",
-    "host_attribute": "host_attributes", "result": "results", "number": "numbers",
+    "host_attribute": "host_attributes", "result": "results", "state": "states",
+    "number": "numbers",
 }  # fmt: skip
 
 

@@ -43,6 +43,7 @@ ELSEWHERE: Mapping[str, str] = {
     "output_scales": "test_output_scales.py", "wide_tensors": "test_widths.py",
     "load_scales": "test_input_options.py", "cache": "test_combinations.py",
     "lut_len": "test_wide_tables.py", "mix_strategy": "test_auto_mix.py",
+    "npu_picks": "test_picks.py", "open_loops": "test_open_loops.py",
 }  # fmt: skip
 
 
