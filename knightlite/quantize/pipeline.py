@@ -14,6 +14,7 @@ from knightlite.errors import Finding
 from knightlite.evaluation import paired
 from knightlite.inference import trim_heap
 from knightlite.ir import Graph
+from knightlite.ops import BY_NAME
 from knightlite.ops.wide_table import with_lut_length
 from knightlite.quantize.choices import AUTO_METHOD
 from knightlite.quantize.data.workload import PictureFolder, Workload
@@ -341,7 +342,7 @@ def _warnings(
         found.append(Finding("data", data.warning, severity="warning"))
     found += _raised(assignment)
     for name in graph.seen_chip_outputs:
-        if assignment.features[name].dtype.bits == 8:
+        if assignment.features[name].dtype.bits == 8 and not _is_place(graph, name):
             found.append(
                 Finding(
                     name,
@@ -352,6 +353,14 @@ def _warnings(
                 )
             )
     return found
+
+
+def _is_place(graph: Graph, name: str) -> bool:
+    """True for a place that was picked, wherever it was moved: whole numbers lose nothing."""
+    node = graph.producers().get(name)
+    while node is not None and BY_NAME[node.op].value_preserving and len(node.inputs) == 1:
+        node = graph.producers().get(node.inputs[0])
+    return node is not None and BY_NAME[node.op].picks
 
 
 def _raised(assignment: Assignment) -> list[Finding]:
