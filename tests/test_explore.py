@@ -172,6 +172,27 @@ def test_what_quant_warns_of_names_no_file_that_is_not_there(two: tuple[Path, Pa
 # ------------------------------------------------------------------ stopped, and gone on
 
 
+def test_chips_of_the_same_figures_keep_their_own_bars(two: tuple[Path, Path]) -> None:
+    """Of five names for one machine one was measured: again, and under another name."""
+    names = ("TX5336AV200", "TX5368AV200", "TX5256AV200")
+    found = explore(asked(two[0], chips=names))
+    assert len({size.digest for size in found.chips}) == 1
+    first, measured, last = (point.time for point in found.points)
+    assert first is not None
+    assert measured is not None
+    assert last is not None
+    assert first.extrapolated[0] == "TX5336AV200 itself was never measured"
+    assert "never measured" not in " ".join(measured.extrapolated)
+    assert last.extrapolated[0] == "TX5256AV200 itself was never measured"
+    again = explore(asked(two[0], chips=names))
+    assert again.points == found.points
+    for name in ("TX5339AV200", "TX5336AV200"):
+        explore(asked(two[0], chips=names[1:], result=Path("those.json")))
+        other = explore(asked(two[0], chips=(name,), result=Path("those.json")))
+        fresh = explore(asked(two[0], chips=(name,), result=Path(f"{name}.json")))
+        assert other.points == fresh.points
+
+
 def test_accuracy_is_asked_for_once(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Points without pictures do not stand for points with them; those with the same ones do."""
     plain = asked(Path("digits.onnx"), chips=SMALL[1:])

@@ -42,7 +42,8 @@ from knightlite.version import __version__
 if TYPE_CHECKING:
     from knightlite.chip import ChipFamily
 
-Key = tuple[str | None, str | None, int, int | None, str | None]
+ChipKey = tuple[str, str, tuple[tuple[str, int], ...]]
+Key = tuple[str | None, ChipKey | None, int, int | None, str | None]
 Called = tuple[str, str, tuple[tuple[str, int], ...], int, int | None]
 STAGE = "points"
 KEPT_EVERY_S = 2.0
@@ -178,7 +179,7 @@ def _lay_out(work: Work, before: Exploration | None, talk: Talk) -> None:
                         best=False,
                     )
                     data = work.data if source.float_graph else None
-                    key = (source.network.sha256, size.digest, level, bits, data)
+                    key = (source.network.sha256, _chip_key(size), level, bits, data)
                     keys.add(key)
                     called.add(_called(source.network, size, point))
                     refused = source.reason or size.refused or _narrow(bits, family)
@@ -218,7 +219,17 @@ def _key(point: Point, of: Exploration) -> Key:
     kept = accuracy_of(point, of.models)
     network, size = of.models[point.model], of.chips[point.chip]
     data = None if kept is None else kept.data
-    return network.sha256, size.digest, int(point.level), point.bits, data
+    return network.sha256, _chip_key(size), int(point.level), point.bits, data
+
+
+def _chip_key(size: Size) -> ChipKey | None:
+    """Its figures, and what its bar hangs on: who it is, and what is assumed of it.
+
+    Chips of other names may have the same figures, and only one of them was measured.
+    """
+    if size.digest is None:
+        return None
+    return size.digest, size.name, tuple(size.facts.items())
 
 
 def _called(network: Network, size: Size, point: Point) -> Called:
