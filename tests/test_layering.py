@@ -70,6 +70,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     # runs in another framework's interpreter
     "foreign": ("array_pipe", "errors", "executor", "name_lists", "script_loading"),
     "preprocess": ("datafiles", "errors", "limits", "reading"),
+    # what a file holds, for who refuses it
+    "contents": ("array_files", "container", "errors", "preprocess"),
     # sums over pictures and their statistics: knows no model
     "evaluation": ("errors",),
     # measures of the data's own: what a user's file says of outputs
@@ -80,6 +82,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     # from a model to a quantized graph; a model's constants are run
     "frontend": (
         "array_pipe",
+        "contents",
         "dtypes",
         "errors",
         "executor",
@@ -186,6 +189,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "chip_files",
         "compiler",
         "container",
+        "contents",
         "datafiles",
         "deploy",
         "diagnosis",

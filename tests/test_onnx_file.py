@@ -280,7 +280,7 @@ def test_a_shape_of_nothing_beside_an_unknown_operator(tmp_path: Path) -> None:
 def test_no_model(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "net.onnx"
     path.write_bytes(content)
-    with pytest.raises(ModelError, match=r"net\.onnx is not an ONNX model") as caught:
+    with pytest.raises(ModelError, match=r"net\.onnx is .*not an ONNX model") as caught:
         load(path)
     assert caught.value.exit_code == 1
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from knightlite.contents import NAME_A_MODEL, content_of
 from knightlite.errors import (
     FEW,
     Finding,
@@ -284,6 +285,8 @@ def framework_of(path: Path, framework: str | None) -> str:
         fits = of_kind(ModelKind.FLOAT)
         raise not_there("model", path, FUNCTION_HINT, endings=tuple(SUFFIXES), fits=fits)
     if framework is None and by_suffix is None:
+        if found := content_of(onnx_file.read_bytes(path)):
+            raise UsageError(f"{path} is {found}, not a network.", NAME_A_MODEL)
         raise UsageError(
             f"{path} must end in {', '.join(list(SUFFIXES)[:-1])} or {list(SUFFIXES)[-1]}"
             + (f", not in {suffix}." if suffix else ", but has no suffix."),

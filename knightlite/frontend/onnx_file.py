@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite import reading
+from knightlite.contents import another_kind
 from knightlite.errors import Finding, ModelError, UnsupportedError, unreadable
 from knightlite.frontend import (
     onnx_bounds,
@@ -66,15 +67,22 @@ def parse(data: bytes, where: str) -> onnx.ModelProto:
     from google.protobuf.message import DecodeError
 
     model = onnx.ModelProto()
-    hint = "export or copy the model again"
     try:
         model.ParseFromString(data)
     except DecodeError:
-        raise ModelError(f"{where} is not an ONNX model or is truncated.", hint) from None
+        raise _no_model(data, where, " or is truncated") from None
     if not model.HasField("graph") or not model.opset_import:
-        raise ModelError(f"{where} is not an ONNX model: it has no graph or no opset.", hint)
+        raise _no_model(data, where, ": it has no graph or no opset")
     onnx_bounds.require_bounded(model, where)
     return model
+
+
+def _no_model(data: bytes, where: str, reason: str) -> ModelError:
+    """The error for bytes that are no model: what else they are, or else ``reason``."""
+    again = "export or copy the model again"
+    return another_kind(data, where, "an ONNX model", again) or ModelError(
+        f"{where} is not an ONNX model{reason}.", again
+    )
 
 
 def resolve(

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from knightlite.contents import another_kind
 from knightlite.errors import ModelError
 
 Shape = tuple[int, ...]
@@ -116,8 +117,9 @@ def parse_program(data: bytes, where: Path) -> Any:
     """The ProgramDesc in ``data``; ModelError where it is none."""
     program = parse("ProgramDesc", data)
     if program is None or not program.blocks or not all(map(_is_text, _texts(program))):
-        raise ModelError(
-            f"{where} is not a Paddle program or is truncated.", "copy or save the model again"
+        again = "copy or save the model again"
+        raise another_kind(data, str(where), "a Paddle program", again) or ModelError(
+            f"{where} is not a Paddle program or is truncated.", again
         )
     return program
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from knightlite import dtypes, ops
+from knightlite.contents import content_of
 from knightlite.dtypes import DType
 from knightlite.errors import Finding, UnsupportedError, UsageError
 from knightlite.frontend import canonical, general, onnx_file
@@ -64,6 +65,9 @@ def load_quantized(path: Path, data: bytes | None = None, *, checked: bool = Tru
             "pass the X_quantize.onnx that it was compiled from",
         )
     if path.suffix.lower() != ".onnx":
+        known = data if data is not None or not path.is_file() else onnx_file.read_bytes(path)
+        if known is not None and (found := content_of(known)):
+            raise UsageError(f"{path} is {found}, not a quantized .onnx file.", REDO)
         raise UsageError(f"{path} must be a quantized .onnx file.", REDO)
     content = onnx_file.read_bytes(path) if data is None else data
     described, apart = parts_of(content)

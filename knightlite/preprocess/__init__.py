@@ -7,7 +7,7 @@ from knightlite.preprocess.folder import (
     list_pictures,
     sample_pictures,
 )
-from knightlite.preprocess.formats import SUFFIXES, is_picture
+from knightlite.preprocess.formats import SUFFIXES, is_picture, picture_format
 from knightlite.preprocess.labels import class_places, counted_from_one, misfit, read_labels
 from knightlite.preprocess.picture import prepare_picture, turned_remark
 from knightlite.preprocess.recipe import Recipe, list_recipes, load_recipe, parse_recipe
@@ -26,6 +26,7 @@ __all__ = [
     "load_recipe",
     "misfit",
     "parse_recipe",
+    "picture_format",
     "prepare_picture",
     "read_labels",
     "sample_pictures",

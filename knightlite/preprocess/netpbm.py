@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knightlite.errors import DataError
+from knightlite.preprocess.formats import BEGINNINGS
 
 HEAD_BYTES = 1 << 12  # with its comments; each is a state that the match keeps
-OF_THE_FAMILY = re.compile(rb"P[1-7Ff]\s")
+OF_THE_FAMILY = BEGINNINGS["PPM"]
 _BETWEEN = rb"(?:\s|#[^\r\n]*[\r\n])+"
 _HEAD = re.compile(
     rb"P([56])(?=\s)" + _BETWEEN + rb"(\d{1,10})" + _BETWEEN + rb"(\d{1,10})" + _BETWEEN + rb"255\s"

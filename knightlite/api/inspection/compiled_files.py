@@ -9,6 +9,7 @@ from typing import Any
 
 from knightlite.api.models.finding import find_file, resolved
 from knightlite.container import Description, WeightDescription
+from knightlite.contents import content_of
 from knightlite.errors import UsageError
 from knightlite.json_records import to_json
 from knightlite.reading import read_bytes
@@ -76,8 +77,10 @@ def inspect_file(
         data = container.read_sections(container.MODEL_MAGIC, data, found.name).get("cfg", b"")
     magic = data[:8]
     if magic not in (container.CFG_MAGIC, container.WEIGHT_MAGIC):
+        what = content_of(data)
         raise UsageError(
-            f"{found} is neither a .cfg, a .weight nor a .tsmodel file of knightlite.",
+            f"{found} is {f'{what}, ' if what else ''}neither a .cfg, a .weight nor a .tsmodel "
+            "file of knightlite.",
             _for_models(found),
         )
     sections = container.read_sections(magic, data, found.name)

@@ -11,7 +11,15 @@ from knightlite import workspace
 from knightlite.api.models.compiled import CompiledModel
 from knightlite.api.models.finding import find_file, resolved
 from knightlite.api.models.stage_files import COMPILE_FILES, weights_beside
-from knightlite.errors import UsageError, joined_hints, near_path, not_there, unreadable
+from knightlite.contents import content_of
+from knightlite.errors import (
+    FormatError,
+    UsageError,
+    joined_hints,
+    near_path,
+    not_there,
+    unreadable,
+)
 from knightlite.reading import read_bytes
 from knightlite.talk import SILENT, Talk
 from knightlite.workspace import Produced
@@ -132,6 +140,12 @@ def _require_kind(magic: bytes, path: Path, data: bytes) -> None:
             "sim, profile and deploy take the pair with --config and --weight, a .tsmodel with "
             "--model",
         )
+    what = "" if magic.startswith(data[:8]) and data else content_of(data)
+    if what:
+        sentence = f"{path} is {what}, not a {KINDS[magic]} file."
+        if not data:
+            raise FormatError(sentence, "compile the model again")
+        raise UsageError(sentence, "compile writes such a file")
     if path.suffix.lower() in SUFFIXES:
         raise UsageError(
             f"{path} holds a network that is not compiled: it is no {KINDS[magic]} file.",
