@@ -34,6 +34,7 @@ from knightlite.options.explore import ExploreOptions
 from knightlite.options.quantize import QuantizeOptions
 from knightlite.preprocess import load_recipe
 from knightlite.quantize.data import PictureFolder
+from knightlite.quantize.data.sample import Sameness
 from knightlite.talk import Talk
 from knightlite.workspace import record
 
@@ -130,29 +131,25 @@ def test_integers_and_unscaled_inputs_are_not_looked_at() -> None:
 # ------------------------------------------------------------------ poor data
 
 
-def prepared(pictures: Array, low: float = 0.0, high: float = 1.0, count: int = 4) -> Any:
+def prepared(low: float = 0.0, high: float = 1.0, count: int = 4, alike: bool = False) -> Any:
     seen = SimpleNamespace(
         statistics={"x": SimpleNamespace(minimum=np.array([low]), maximum=np.array([high]))},
-        sample=(pictures,), pictures=count,
+        pictures=count, alike=alike,
     )  # fmt: skip
     return SimpleNamespace(seen=seen, exact=SimpleNamespace(inputs=("x",)))
-
-
-ALIKE = np.ones((3, 1, 2, 2))
-APART = np.arange(12.0).reshape(3, 1, 2, 2)
 
 
 @pytest.mark.parametrize(
     ("found", "asked", "told"),
     [
-        (prepared(APART), {}, ""),
-        (prepared(APART, -0.0, 0.0), {}, "every value that is fed to input x is 0: nothing can"),
-        (prepared(ALIKE), {}, "the 3 pictures that were compared are one and the same"),
-        (prepared(ALIKE[:1]), {"iterations": (1,)}, ""),
-        (prepared(APART[:1], count=1), {"iterations": (1,)},
+        (prepared(), {}, ""),
+        (prepared(-0.0, 0.0, alike=True), {}, "every value that is fed to input x is 0: nothing "),
+        (prepared(count=3, alike=True), {}, "the 3 pictures that were fed are one and the same"),
+        (prepared(), {"iterations": (1,)}, ""),
+        (prepared(count=1), {"iterations": (1,)},
          "figures over it are no verdict. Hint: -i 100 takes more"),
-        (prepared(APART[:1], count=1), {}, ""),  # nobody asked for one
-        (prepared(APART[:1], count=1), {"iterations": (1,), "batches": ()}, ""),
+        (prepared(count=1), {}, ""),  # nobody asked for one
+        (prepared(count=1), {"iterations": (1,), "batches": ()}, ""),
     ],
 )  # fmt: skip
 def test_data_that_say_little(found: Any, asked: dict[str, Any], told: str) -> None:
@@ -173,39 +170,66 @@ def test_one_picture_of_a_folder(there: int, hint: str) -> None:
     folder = object.__new__(PictureFolder)
     object.__setattr__(folder, "folder", SimpleNamespace(samples=range(there)))
     options = QuantizeOptions(model=Path("m"), iterations=(1,))
-    poor_data.warn_of_poor_data(options, folder, prepared(APART[:1], count=1), talk)
+    poor_data.warn_of_poor_data(options, folder, prepared(count=1), talk)
     assert said[0].endswith(f"no verdict. Hint: {hint}")
 
 
-@pytest.mark.parametrize(("count", "nearest", "told"), [
-    (15, "imagenet_pm1", None), (16, "imagenet_pm1", "imagenet_pm1"), (16, "", ""),
+def test_pictures_are_one_and_the_same_until_one_differs() -> None:
+    """In any place of any batch of any input; one alone is not."""
+    ones = np.ones((3, 1, 2, 2), np.float32)
+    odd = ones.copy()
+    odd[2, 0, 1, 1] = 2
+    for batches, holds in (
+        ([], False), ([(ones[:1],)], False), ([(ones,)], True), ([(ones[:1],), (ones[:1],)], True),
+        ([(odd,)], False), ([(ones,), (odd,), (ones,)], False), ([(ones, odd)], False),
+        ([(ones, ones), (ones, ones)], True),
+    ):  # fmt: skip
+        same = Sameness()
+        for batch in batches:
+            same.add(batch)  # type: ignore[arg-type]
+        assert same.holds == holds
+
+
+PM1 = "; of the recipes that ship, mean and std of imagenet_pm1 come nearest to it"
+ALSO = f"{PM1}, and 16 pictures do not tell them from those of ppocr_cls"
+
+
+@pytest.mark.parametrize(("count", "size", "far", "told"), [
+    (15, 2, 0.05, None), (16, 2048, 0.05, None), (16, 2, -1, None), (16, 2, 0, ""),
+    (16, 2, 0.05, ALSO), (16, 2, 0.15, f"{ALSO}, cifar10_mean53 or cifar10_usual"),
 ])  # fmt: skip
 def test_pictures_that_are_not_those_of_the_training(
-    count: int, nearest: str, told: str | None, monkeypatch: pytest.MonkeyPatch
+    count: int, size: int, far: float, told: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From 16 on; the recipe that ships whose pictures are nearest is named, where one is near."""
+    """From 16 on; the recipes that ship and are not told from the training's are named."""
     folder = object.__new__(PictureFolder)
-    object.__setattr__(folder, "recipe", load_recipe("raw"))
+    for name, value in (("recipe", load_recipe("raw")), ("samples", range(count)),
+                        ("input_shape", (1, 3, size, size))):  # fmt: skip
+        object.__setattr__(folder, name, value)
     pictures = np.full((count, 3, 2, 2), 127.5, np.float32)
 
     def apart(graph: Any, name: str, values: Array) -> Any:
         if values is pictures:
             return SimpleNamespace(is_far=True, times=2.345, means=6.789, distance=9.0)
         distance = abs(float(values.mean()))  # of grey, which is 0 for pictures of -1..1
-        return SimpleNamespace(is_far=distance > 5 or not nearest, distance=distance)
+        return SimpleNamespace(is_far=distance >= far, distance=distance)
 
+    monkeypatch.setattr(poor_data, "_looked_at", lambda work: pictures)
+    monkeypatch.setattr("knightlite.quantize.data_free.knows_training", lambda *_: far >= 0)
     monkeypatch.setattr("knightlite.quantize.data_free.apart_from_training", apart)
     talk, said = heard()
-    poor_data.warn_of_other_pictures(network("x"), folder, prepared(pictures), talk)
+    poor_data.warn_of_other_pictures(network("x"), folder, talk)
     if told is None:
         assert said == []
         return
     (sentence,) = said
     assert "the pictures spread 2.3 times as wide as" in sentence
     assert "their means are 6.8 standard deviations off" in sentence
-    end = "Hint: compare with the preprocessing of the training"
-    more = f": that of recipe {told} gives what it saw, of those that ship the nearest"
-    assert sentence.endswith(end + (more if told else ""))
+    assert sentence.endswith("Hint: compare with the preprocessing of the training" + told)
+    if far == 0.05:
+        monkeypatch.setattr("knightlite.preprocess.list_recipes", lambda: ["imagenet_pm1", "raw"])
+        poor_data.warn_of_other_pictures(network("x"), folder, talk)
+        assert said[1].endswith(PM1)
 
 
 # ------------------------------------------------------------------ which data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 
 import knightlite
 from conftest import DIGITS
+from knightlite.api.quantization import poor_data
 from knightlite.cli.program import run
 from knightlite.preprocess import load_recipe
+from knightlite.quantize.data import PictureFolder
 from knightlite.quantize.steps.judgement import Burden, StepResult, judge
 from knightlite.quantize.steps.walk import Errors
 from onnx_nets import Net
@@ -51,12 +54,28 @@ def test_one_picture_is_no_calibration(
     assert ("no calibration" in err) == bool(told)
 
 
-def test_pictures_that_are_one(net: str, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["--recipe", "digits", "-s", "q", "--effort", "normal", "-i", "4"]
+@pytest.mark.parametrize("effort", ["low", "normal"])
+def test_pictures_that_are_one(net: str, capsys: pytest.CaptureFixture[str], effort: str) -> None:
+    """Those that a cache stands for too."""
+    words = ["--recipe", "digits", "-s", "q", "--effort", effort, "-i", "4"]
     for folder, alike in (("same", True), ("apart", False)):
-        assert run(["quant", "-m", net, "-d", folder, *words]) == 0
-        err = capsys.readouterr().err
-        assert ("the 4 pictures that were compared are one and the same" in err) == alike
+        for _ in range(2):
+            assert run(["quant", "-m", net, "-d", folder, *words, "-cd", f"{folder}.npz"]) == 0
+            err = capsys.readouterr().err
+            assert ("the 4 pictures that were fed are one and the same" in err) == alike
+
+
+@pytest.mark.parametrize("effort", ["low", "normal"])
+def test_copies_of_one_array(net: str, effort: str) -> None:
+    """All of all batches count: the last that differs ends it."""
+    data = np.repeat(np.random.RandomState(0).rand(1, 3, 32, 32).astype(np.float32), 8, 0)
+    with pytest.warns(UserWarning, match="the 8 pictures that were fed are one and the same"):
+        knightlite.quantize(net, data=data, effort=effort)
+    data[7, 0, 0, 0] += 1
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        knightlite.quantize(net, data=data, effort=effort)
+    assert not [item for item in caught if "one and the same" in str(item.message)]
 
 
 def test_a_constant_calibrates_nothing(net: str) -> None:
@@ -85,16 +104,18 @@ def test_a_gain_without_scatter_is_no_verdict() -> None:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "told"),
+    ("recipe", "told", "effort"),
     [
-        ("digits", ""),
-        ("imagenet_pm1", ""),  # near enough to be another choice
-        ("raw", "with recipe raw the pictures spread "),
-        ("unit.toml", "with recipe unit the pictures spread 0.0014 times as wide as those that "),
+        ("digits", "", "low"),
+        ("imagenet_pm1", "", "low"),  # near enough to be another choice
+        ("raw", "with recipe raw the pictures spread ", "low"),
+        ("raw", "with recipe raw the pictures spread ", "normal"),
+        ("unit.toml", "with recipe unit the pictures spread 0.0014 times as wide as those that ",
+         "low"),
     ],
-)
+)  # fmt: skip
 def test_pictures_that_training_did_not_see(
-    here: Path, capsys: pytest.CaptureFixture[str], recipe: str, told: str
+    here: Path, capsys: pytest.CaptureFixture[str], recipe: str, told: str, effort: str
 ) -> None:
     """The first BatchNorm knows what its pictures were: no labels are needed."""
     text = load_recipe("digits").text
@@ -114,9 +135,33 @@ def test_pictures_that_training_did_not_see(
             load_recipe("digits").text.replace("0.31", "0.5").replace("0.35", "0.5")
         )
         named = "pm.toml"
-    words = ["-d", "flat", "--recipe", named, "-s", "q", "--equalization", "off"]
+    words = ["-d", "flat", "--recipe", named, "-s", "q", "--effort", effort]
+    if effort == "normal":
+        words += ["--equalization", "off"]
     assert run(["quant", "-m", "digits.pdmodel", *words]) == 0
     err = capsys.readouterr().err
     assert told in err
     assert ("BatchNorm saw in training" in err) == bool(told)
-    assert ("that of recipe digits gives what it saw" in err) == bool(told)
+    nearest = "; of the recipes that ship, mean and std of digits come nearest to it, and 16 "
+    assert (nearest in err) == bool(told)
+
+
+def test_pictures_looked_at_are_those_of_the_whole_folder_however_it_lies(tmp_path: Path) -> None:
+    """The same of a flat folder, of classes, and of fewer that calibrate; others by a seed."""
+    for number, path in enumerate(sorted((DIGITS / "calib").rglob("*.png"))[:192:4]):
+        for folder in (tmp_path / "flat", tmp_path / "apart" / str(number // 10)):
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, folder / f"{number:03}.png")
+    (tmp_path / "apart" / "0" / "000.png").write_bytes(b"no picture")
+    (tmp_path / "flat" / "000.png").write_bytes(b"no picture")
+
+    def looked(name: str, count: int, seed: int = 0) -> bytes:
+        shape = (3, 32, 32)
+        folder = PictureFolder(tmp_path / name, load_recipe("digits"), count, 1, shape, seed)
+        found = poor_data._looked_at(folder)
+        assert found.shape == (16, *shape)
+        return found.tobytes()
+
+    first = looked("flat", 48)
+    assert first == looked("apart", 48) == looked("apart", 16)
+    assert first != looked("flat", 48, 1)

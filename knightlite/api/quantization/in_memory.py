@@ -90,7 +90,7 @@ def quantize_models(
     if cache is not None and cache.used:
         talk.say(f"the first pass is that of {cache.name}")
     warn_of_poor_data(options, work, prepared, talk)
-    warn_of_other_pictures(graph, work, prepared, talk)
+    warn_of_other_pictures(graph, work, talk)
     warn_of_chance(graph, work, prepared.seen.metric, prepared.seen.pictures, talk)
     clock = clock_of(options.target)
     for method, iteration in pairs:

@@ -49,6 +49,34 @@ class Sample:
         return tuple(np.concatenate(parts) for parts in zip(*self._kept, strict=True))
 
 
+class Sameness:
+    """Whether all pictures of a stream are one and the same; holds the first until one differs."""
+
+    def __init__(self) -> None:
+        """Nothing seen yet."""
+        self._first: tuple[Array, ...] | None = None
+        self._count = 0
+        self._differ = False
+
+    def add(self, inputs: tuple[Array, ...]) -> None:
+        """A batch: one array [N, C, H, W] per network input."""
+        if self._differ:
+            return
+        if self._first is None:
+            self._first = tuple(np.array(item[:1]) for item in inputs)
+        self._count += inputs[0].shape[0]
+        self._differ = not all(
+            np.array_equal(one, known[0])
+            for item, known in zip(inputs, self._first, strict=True)
+            for one in item
+        )
+
+    @property
+    def holds(self) -> bool:
+        """True for two pictures or more that are the same."""
+        return self._count > 1 and not self._differ
+
+
 def _float_and_fixed(tensor: Tensor) -> int:
     return VALUE_BYTES * tensor.elements
 

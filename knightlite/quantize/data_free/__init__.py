@@ -6,7 +6,7 @@ network is changed so that made-up pictures excite every layer as training did. 
 BatchNorms gets random data.
 """
 
-from knightlite.quantize.data_free.input_fit import apart_from_training
+from knightlite.quantize.data_free.input_fit import apart_from_training, knows_training
 from knightlite.quantize.data_free.workloads import DataFree, is_made_up, without_data
 
-__all__ = ["DataFree", "apart_from_training", "is_made_up", "without_data"]
+__all__ = ["DataFree", "apart_from_training", "is_made_up", "knows_training", "without_data"]

@@ -102,15 +102,21 @@ class Apart:
         return abs(float(np.log2(max(self.times, SMALL)))) + self.means
 
 
-def apart_from_training(
-    graph: Graph, name: str, pictures: NDArray[np.float32], threads: int | None = None
-) -> Apart | None:
-    """Of ``pictures`` [n, C, H, W] for input ``name``; None where no BatchNorm tells.
+def knows_training(graph: Graph, name: str) -> bool:
+    """Whether a BatchNorm tells what input ``name`` was in training.
 
     That of a network which was never trained knows nothing: its means are all 0.
     """
     part = _linear_part(graph, name)
-    if part is None or not any(graph.trained[output].mean.any() for output in part.outputs):
+    return part is not None and any(graph.trained[output].mean.any() for output in part.outputs)
+
+
+def apart_from_training(
+    graph: Graph, name: str, pictures: NDArray[np.float32], threads: int | None = None
+) -> Apart | None:
+    """Of ``pictures`` [n, C, H, W] for input ``name``; None where no BatchNorm tells."""
+    part = _linear_part(graph, name)
+    if part is None or not knows_training(graph, name):
         return None
     means, times = [], []
     for output, values in Runner(float_network(part), threads).run((pictures,)).items():

@@ -30,7 +30,7 @@ from knightlite.quantize.statistics.recording import Recording
 from knightlite.reading import json_value
 
 Array = NDArray[Any]
-VERSION = 4
+VERSION = 5
 REMEDY = "delete the file, or name another one with -cd"
 HISTOGRAM = ("positive", "negative", "zeros", "exponent")
 
@@ -117,6 +117,7 @@ def observed(
         tuple(arrays[f"sample_{index}"] for index in range(len(graph.inputs))),
         (),
         {},
+        alike=notes["alike"],
     )  # fmt: skip
 
 
@@ -152,7 +153,7 @@ def _pack(key: dict[str, Any], digest: str, seen: Observation) -> bytes:
             if found.even is not None:
                 arrays[f"even_{part}_{index}"] = getattr(found.even, part)
     notes = {"key": key, "digest": digest, "metric": seen.metric, "pictures": seen.pictures,
-             "tensors": tensors}  # fmt: skip
+             "alike": seen.alike, "tensors": tensors}  # fmt: skip
     notes["seal"] = _seal(notes, arrays)
     arrays["notes"] = np.frombuffer(json.dumps(notes).encode(), np.uint8)
     stream = io.BytesIO()

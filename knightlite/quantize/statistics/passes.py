@@ -27,7 +27,7 @@ from knightlite.inference import (
     quantized_network,
 )
 from knightlite.ir import Graph
-from knightlite.quantize.data.sample import Sample
+from knightlite.quantize.data.sample import Sameness, Sample
 from knightlite.quantize.data.striking import Striking
 from knightlite.quantize.data.workload import Enough, Workload
 from knightlite.quantize.report_entries import Entry
@@ -58,6 +58,7 @@ class Observation:
     outputs hold what they seldom hold, () where there are none; ``last``: the last batch
     of all, empty where a cache stood for the pass. ``earlier``: the
     statistics and the number of pictures after some of the forward calls, by their number.
+    ``alike``: all pictures, two or more, are one and the same.
     """
 
     statistics: dict[str, Statistics]
@@ -69,6 +70,7 @@ class Observation:
     last: tuple[Array, ...]
     earlier: Mapping[int, tuple[dict[str, Statistics], int]]
     striking: tuple[Array, ...] = ()
+    alike: bool = False
 
 
 def observe(
@@ -83,7 +85,7 @@ def observe(
     plan = observation_plan(graph)
     observers = make_observers(graph, plan)
     recording = Recording()
-    sample = Sample(sample_pictures)
+    sample, same = Sample(sample_pictures), Sameness()
     striking = Striking(STRIKING if sample_pictures > STRIKING else 0)
     kept = compared(graph)
     delivered = {*graph.inputs, *graph.outputs}
@@ -104,6 +106,7 @@ def observe(
         nonlocal pictures, calls, last
         last = inputs
         sample.add(inputs)
+        same.add(inputs)
         striking.add(inputs, {name: whole[name] for name in graph.chip_outputs})
         pictures, calls = pictures + inputs[0].shape[0], calls + 1
         if calls in snapshots:
@@ -122,7 +125,7 @@ def observe(
         )
     return Observation(
         collect_last(observers, plan), plan, metric, pictures, recording, sample.pictures(), last,
-        earlier, striking.pictures(),
+        earlier, striking.pictures(), same.holds,
     )  # fmt: skip
 
 
