@@ -366,9 +366,8 @@ def _nearest(workspace: Workspace, path: Path, key: str, fits: Fits | None) -> s
     def good(found: Path) -> bool:
         return found not in others and (fits is None or fits(found))
 
-    for stage, other in left:
-        if other.name == path.name and (workspace.directory / other).is_file():
-            return f"{stage} left {workspace.directory / other}"
+    if known := left_elsewhere(workspace, path.name, key):
+        return known
     ends = KEPT_AS.get(key, path.name)
     endings = () if key not in KEPT_AS else (Path(ends).suffix or ends,)
     near = near_path(workspace.directory / path, endings=endings, fits=good)
@@ -384,6 +383,19 @@ def _nearest(workspace: Workspace, path: Path, key: str, fits: Fits | None) -> s
     made = next((made for end, made in MAKERS.items() if ends.endswith(end)), "")
     there = workspace.directory / path
     return listed_beside(there, endings=endings, fits=good) or made or nothing_beside(there)
+
+
+def left_elsewhere(workspace: Workspace, name: str, key: str = "") -> str:
+    """Where a stage left a file of that name that is still there, as a hint; "" for nowhere.
+
+    ``key``: of the files that are meant, where only those are.
+    """
+    for run in reversed(workspace.records):
+        for kept, entry in run.files.items():
+            found = workspace.directory / entry.path
+            if key in ("", kept) and found.name == name and found.is_file():
+                return f"{run.stage} left {found}"
+    return ""
 
 
 def sha256_of(path: str | Path) -> str:

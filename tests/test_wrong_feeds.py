@@ -49,6 +49,20 @@ def test_a_folder_is_for_eval(here: Path, capsys: Capture) -> None:
     assert "Hint: name a file inside it\n" in told(["sim", "--input", "empty"], 2, capsys)
 
 
+def test_a_file_that_a_stage_left_elsewhere_is_named(here: Path, capsys: Capture) -> None:
+    """The manifest knows where it lies; what was typed wrongly is not said again."""
+    said = told(["sim", "--input", "input/x.bin"], 2, capsys)
+    assert "input file input/x.bin does not exist." in said
+    assert "Hint: quant left inputs/x.bin\n" in said
+    (here / "inputs/x.bin").unlink()
+    assert "Hint: there is no folder input; " in told(["sim", "--input", "input/x.bin"], 2, capsys)
+    assert run(["profile", "-s", "out"]) == 0
+    name = "digits_quantize_r.profile.json"
+    said = told(["profile", "--diff", f"out/{name}", name], 2, capsys)
+    assert f"profile {name} does not exist." in said
+    assert f"Hint: profile left out/{name}\n" in said
+
+
 def test_pixels_in_place_of_floats(here: Path, capsys: Capture) -> None:
     """The type alone makes no input of them: what calibration did with them is said."""
     pixels = np.zeros((2, 3, 32, 32), np.uint8)

@@ -13,7 +13,7 @@ from knightlite.api.advising.trying import try_out
 from knightlite.api.chips.evidence import evidence_for
 from knightlite.api.models.binary import Binary, find_binary
 from knightlite.api.models.stage_files import PROFILE_FILES
-from knightlite.errors import not_there, unreadable
+from knightlite.errors import UsageError, not_there, unreadable
 from knightlite.options import check
 from knightlite.options.profile import ProfileOptions
 from knightlite.reading import read_bytes
@@ -77,7 +77,7 @@ def compare_profiles(options: ProfileOptions) -> Difference:
     from knightlite.report import difference, difference_page
 
     check(options)
-    files = [_existing(path) for path in options.diff]
+    files = [_existing(path, options.directory) for path in options.diff]
     one, other = (read_profile(_bytes(path), str(path)) for path in files)
     found = difference(one, other)
     if options.html is not None:
@@ -85,8 +85,11 @@ def compare_profiles(options: ProfileOptions) -> Difference:
     return found
 
 
-def _existing(path: Path) -> Path:
+def _existing(path: Path, directory: Path) -> Path:
     if not path.is_file():
+        there = workspace.left_elsewhere(workspace.open_workspace(directory), path.name)
+        if there and not path.exists():
+            raise UsageError(f"profile {path} does not exist.", there)
         raise not_there("profile", path, "profile leaves X.profile.json")
     return path
 

@@ -41,6 +41,8 @@ def found_input(options: SimulateOptions, meta: Description, talk: Talk) -> str:
         if not path.exists() and str(path) in recorded:
             path, sentence = workspace.resolve(space, path, with_sha256=meta.model_sha256)
             talk.say(sentence)
+        elif not path.exists() and (there := workspace.left_elsewhere(space, path.name)):
+            raise UsageError(f"input file {path} does not exist.", there)
         elif not path.exists() and not is_picture(path):
             hint = "quant leaves a sample as inputs/NAME.bin"
             raise not_there("input file", path, hint, fits=lambda item: item.name not in outputs)
