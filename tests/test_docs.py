@@ -25,8 +25,11 @@ import click
 import pytest
 
 import generated_tables
+from knightlite.api.advising.trying import CHANGED, NOT_TRIED, UNNAMED
 from knightlite.cli import program
 from knightlite.cli.vocabulary import ACCEPTED, LATER
+from knightlite.diagnosis.findings import NO_CAUSE
+from knightlite.report.summary import NOTHING_FASTER
 from made_once import MadeOnce
 from test_layering import ALLOWED, THIRD_PARTY, WINGS, faces
 
@@ -379,6 +382,18 @@ def test_links_lead_somewhere(path: Path) -> None:
 def test_the_readme_names_every_page() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
     assert [page_id(path) for path in PAGES[1:] if f"({page_id(path)})" not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ("howto.md", NO_CAUSE),
+        *(("advice.md", line) for line in (NOT_TRIED, CHANGED, UNNAMED, NOTHING_FASTER)),
+    ],
+)
+def test_pages_quote_what_is_printed(page: str, said: str) -> None:
+    words = (ROOT / "docs" / page).read_text("utf-8").split()
+    assert f'"{said}"' in " ".join(words)
 
 
 # ------------------------------------------------------------------ the command line

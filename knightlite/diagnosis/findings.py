@@ -26,6 +26,7 @@ PROVING = 20  # pictures
 MORE = 10  # times as many pictures tell a small loss from chance
 LOST_POINTS = 1.0  # of the metric
 LOST_PICTURES = 3  # fewer may be chance
+NO_CAUSE = "no cause found: nothing is wrong that has a name."
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,7 @@ class Diagnosis:
             elif unjudged is not None or doubt is not None:
                 found.append("no cause found in the layers.")
             else:
-                found.append("no cause found: nothing is wrong that has a name.")
+                found.append(NO_CAUSE)
         found += self.rare
         if doubt is not None:
             found.append(f"{doubt}: {self._more(self.preprocessing.enough)}.")

@@ -12,6 +12,7 @@ WIDTH = 60  # columns of the lines
 TOP = 5  # layers
 LEAST_NAME = 12  # columns that a layer's name keeps
 AGAIN = "constants_again"
+NOTHING_FASTER = "nothing that was tried makes it faster"
 MOVED = {  # the other causes of bytes, in short
     "constants": "weights, parameters and tables",
     "ends": "inputs and outputs",
@@ -89,5 +90,5 @@ def summary_lines(found: Profile, tried: Tried, width: int = WIDTH) -> list[str]
         lines.append(f"{share}  {shortened(row.name, room - len(op))}  {op}".rstrip())
     lines += [shortened(f"{-item.saved:+7.1%}  {item.short}", width) for item in tried.chosen]
     if not tried.chosen:
-        lines.append("nothing that was tried makes it faster")
+        lines.append(NOTHING_FASTER)
     return [*lines, shortened(tried.short, width)] if tried.short else lines

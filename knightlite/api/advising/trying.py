@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from knightlite.report import Point, Tried
 
 SECONDS = 60.0  # that compiling again may take, where a page is asked for
+CHANGED = "not compiled again: its model has changed"
+UNNAMED = "not compiled again: name its model with --onnx"
 NOT_TRIED = "other levels and chips: not tried; --html FILE tries them"
 EXPLAINED = 1  # the highest level whose schedule is explained: higher ones search for it
 
@@ -55,9 +57,9 @@ def try_out(found: Profile, binary: Binary, options: ProfileOptions, talk: Talk)
     source = source_of(binary, options.onnx, options.directory)
     if source.path is None:
         remark = f"Nothing was compiled again: {source.why}"
-        short = "its model has changed" if source.changed else "name its model with --onnx"
+        short = CHANGED if source.changed else UNNAMED
         best = chosen(assumed, ())
-        return Found(Tried(best, assumed, (), (remark,), f"not compiled again: {short}"), None)
+        return Found(Tried(best, assumed, (), (remark,), short), None)
     points, remarks, explained = _compiled(found, binary, source, options, seconds, talk)
     tried = Tried(chosen(assumed, compiled_advice(found, points)), assumed, points, remarks)
     short = f"{tried.known} of {len(points)} other programs compiled and clocked"
