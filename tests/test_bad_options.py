@@ -414,7 +414,7 @@ KNOWN_CHIPS = f"did you mean TX5105C or TX5103C or TX5101E? {LISTED_CHIPS}"
          "Invalid value for '-is' / '--input-shapes': 1,3,x must be integers such as 1,3,48,192.",
          ""),
         ([*PICTURES, "imagenet"], 1, "calib/*",
-         "of the recipes that ship cifar10, *"),
+         "cifar10 fits and normalizes alike; or a copy of *"),
     ],
 )  # fmt: skip
 def test_options(

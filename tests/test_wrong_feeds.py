@@ -19,7 +19,7 @@ from knightlite import Session
 from knightlite.cli.program import run
 from knightlite.datafiles import calibration_folder
 from knightlite.errors import DataError
-from knightlite.preprocess import list_recipes, load_recipe, prepare_picture
+from knightlite.preprocess import list_recipes, load_recipe, parse_recipe, prepare_picture
 
 Capture = pytest.CaptureFixture[str]
 STEM = "digits_quantize"
@@ -110,17 +110,48 @@ def test_frames_with_channels_last(here: Path) -> None:
      ((3, 224, 224), (300, 500), "RGB"), ((3, 48, 192), (20, 90), "RGB")],
 )  # fmt: skip
 def test_recipes_that_fit_are_named(shape: Any, size: tuple[int, int], kind: str) -> None:
-    """Those that are named do, others do not."""
-    picture = Image.new(kind, size[::-1])
-    good, hints = [], set()
+    """Those that are named do and normalize alike; the copy that is told of does too."""
+    picture = Image.new(kind, size[::-1], 90)
     for name in list_recipes():
+        recipe = load_recipe(name)
         try:
-            assert prepare_picture(picture, load_recipe(name), shape).shape == shape
-            good.append(name)
+            assert prepare_picture(picture, recipe, shape).shape == shape
+            continue
         except DataError as error:
-            hints.add(error.hint)
-    own = f"write one of your own, as those in {calibration_folder()}"
-    assert hints == {f"of the recipes that ship {', '.join(good)} fit; or {own}" if good else own}
+            hint = error.hint
+        if len(recipe.mean) != shape[0]:
+            assert hint.endswith(f"write one of your own, as those in {calibration_folder()}")
+            continue
+        named, _, copied = hint.rpartition("a copy of ")
+        file, changes = re.fullmatch(r"(.*) with (.*) fits", copied).groups()  # type: ignore[union-attr]  # else it fails
+        assert file == str(calibration_folder() / f"{name}.toml")
+        text = recipe.text
+        for change in changes.split(" and "):
+            key = change.partition(" = ")[0]
+            text = re.sub(rf"(?m)^{key} = .*$", change, text)
+        made = prepare_picture(picture, parse_recipe(text, "copy"), shape)
+        for other in re.findall(r"[a-z]\w+(?=,| fit)", named):
+            assert np.allclose(prepare_picture(picture, load_recipe(other), shape), made)
+
+
+def test_a_picture_that_does_not_fit_keeps_the_stored_normalization(
+    here: Path, capsys: Capture
+) -> None:
+    """Another recipe of the right shape would feed other numbers."""
+    Image.new("RGB", (20, 20)).save("small.png")
+    Path("own.toml").write_text(
+        load_recipe("digits")
+        .text.replace('"exact"', '"none"')
+        .replace("resize_size = [32, 32]", "resize_size = []")
+    )
+    said = told(["sim", "--input", "small.png", "--recipe", "own.toml"], 1, capsys)
+    assert "Hint: the recipe of the .cfg fits, which is taken without another\n" in said
+    Path("few").mkdir()
+    shutil.copy("small.png", "few")
+    words = ["quant", "-m", "digits.onnx", "-d", "few", "--recipe", "own.toml", "-s", "q"]
+    said = told(words, 1, capsys)
+    assert "digits fits and normalizes alike; or a copy of recipe own (" in said
+    assert ') with resize = "exact" fits\n' in said
 
 
 def test_stored_recipes_are_called_as_what_they_are(here: Path, capsys: Capture) -> None:
@@ -134,6 +165,7 @@ def test_stored_recipes_are_called_as_what_they_are(here: Path, capsys: Capture)
     shutil.copy("small.png", "few")
     said = told(["eval", "q/digits_quantize.onnx", "--data", "few", "-j", "1"], 1, capsys)
     assert "becomes 3x20x20 with the recipe of the models, but" in said
+    assert f'a copy of {calibration_folder()}/cifar10.toml with resize = "exact" fits\n' in said
 
 
 def test_the_first_of_several_faults_is_told_once(here: Path, capsys: Capture) -> None:

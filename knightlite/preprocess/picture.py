@@ -20,11 +20,16 @@ from knightlite.errors import DataError, unreadable
 from knightlite.preprocess import netpbm
 from knightlite.preprocess.formats import FORMATS, NAMES
 from knightlite.preprocess.recipe import (
+    COLORS,
     PAD_CENTER,
     PAD_CORNER,
     PAD_RIGHT,
     Recipe,
+    fits,
     fitting_recipes,
+    list_recipes,
+    load_recipe,
+    normalize_alike,
 )
 from knightlite.reading import read_bytes
 
@@ -43,6 +48,7 @@ def prepare_picture(
     recipe: Recipe,
     input_shape: Sequence[int],
     most_pixels: int = limits.PICTURE_PIXELS,
+    stored: Recipe | None = None,
 ) -> NDArray[np.float32]:
     """A picture (file, its bytes, Pillow image or pixels) as float32 [C, H, W].
 
@@ -51,7 +57,8 @@ def prepare_picture(
     ``input_shape`` is the model's input, [C, H, W] or [N, C, H, W] with any N. The EXIF
     orientation is not applied: pixels count in the order in which the file stores them, as they do
     in the loaders that models are trained with. DataError where the file is not a picture, has more
-    than ``most_pixels``, or where the result does not have the input's shape.
+    than ``most_pixels``, or where the result does not have the input's shape. ``stored``: the
+    recipe of the network's calibration, where it is known, which the hint then goes by.
     """
     shape = tuple(input_shape[-3:])
     image, name = _open(source, most_pixels)
@@ -66,7 +73,7 @@ def prepare_picture(
         raise DataError(
             f"{name} becomes {have} with {recipe.called}, but the model's input is "
             f"{shape[0]}x{shape[1]}x{shape[2]} (channels x height x width).",
-            _remedy(shape, (image.height, image.width)),
+            _remedy(recipe, stored, shape, (image.height, image.width)),
         )
     mean, std = (np.asarray(values, np.float32) for values in (recipe.mean, recipe.std))
     values = (pixels / np.float32(recipe.divide_by) - mean) / std
@@ -91,11 +98,34 @@ def turned_remark(path: Path) -> str:
     )
 
 
-def _remedy(shape: tuple[int, ...], size: tuple[int, int]) -> str:
-    """Which recipes make pictures of that size fit an input [C, H, W]."""
+def _remedy(
+    recipe: Recipe, stored: Recipe | None, shape: tuple[int, ...], size: tuple[int, int]
+) -> str:
+    """What makes a picture of that size fit an input [C, H, W], normalized as it is meant to be."""
+    if stored is not None and fits(stored, shape, size):
+        return f"{stored.called} fits, which is taken without another"
+    meant = stored or recipe
     fitting = fitting_recipes(shape, size)
-    own = f"write one of your own, as those in {calibration_folder()}"
-    return f"of the recipes that ship {', '.join(fitting)} fit; or {own}" if fitting else own
+    if COLORS[meant.color] != shape[0]:  # no size mends it, and its numbers are of other channels
+        own = f"write one of your own, as those in {calibration_folder()}"
+        return f"of the recipes that ship {', '.join(fitting)} fit; or {own}" if fitting else own
+    alike = [name for name in fitting if normalize_alike(load_recipe(name), meant)]
+    changes = ['resize = "exact"']
+    changes += ["resize_size = []"] if meant.resize_size else []
+    changes += ["crop_size = []"] if meant.crop_size else []
+    copy = f"a copy of {_where(meant)} with {' and '.join(changes)} fits"
+    if not alike:
+        return copy
+    verb = "fits and normalizes" if len(alike) == 1 else "fit and normalize"
+    return f"{', '.join(alike)} {verb} alike; or {copy}"
+
+
+def _where(recipe: Recipe) -> str:
+    """A recipe by what can be copied: its file where it ships, or what it does."""
+    for name in list_recipes():
+        if load_recipe(name).text == recipe.text:
+            return str(calibration_folder() / f"{name}.toml")
+    return f"{recipe.called} ({recipe.formula})"
 
 
 def _pixels(values: Array) -> Image.Image:

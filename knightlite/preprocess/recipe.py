@@ -138,18 +138,29 @@ def list_recipes() -> tuple[str, ...]:
 
 def fitting_recipes(shape: Sequence[int], size: tuple[int, int]) -> tuple[str, ...]:
     """Those that ship that make an input [C, H, W] of a picture of ``size`` (height, width)."""
+    return tuple(name for name in list_recipes() if fits(load_recipe(name), shape, size))
+
+
+def fits(recipe: Recipe, shape: Sequence[int], size: tuple[int, int]) -> bool:
+    """Whether it makes an input [C, H, W] of a picture of ``size`` (height, width)."""
     channels, *wanted = shape
-    found = []
-    for name in list_recipes():
-        recipe = load_recipe(name)
-        made = recipe.crop_size or recipe.resize_size or tuple(wanted)
-        if recipe.resize == "none" and not recipe.crop_size:
-            made = size
-        if recipe.resize == "short_side" and not recipe.crop_size:
-            continue  # its other side is the picture's
-        if COLORS[recipe.color] == channels and tuple(made) == tuple(wanted):
-            found.append(name)
-    return tuple(found)
+    made = recipe.crop_size or recipe.resize_size or tuple(wanted)
+    if recipe.resize == "none" and not recipe.crop_size:
+        made = size
+    if recipe.resize == "short_side" and not recipe.crop_size:
+        return False  # its other side is the picture's
+    return COLORS[recipe.color] == channels and tuple(made) == tuple(wanted)
+
+
+def normalize_alike(one: Recipe, other: Recipe) -> bool:
+    """Whether they make the same numbers of the same pixels."""
+    return one.color == other.color and all(
+        np.allclose(ours, theirs)
+        for ours, theirs in (
+            (one.pixel_mean, other.pixel_mean),
+            (one.pixel_std, other.pixel_std),
+        )
+    )
 
 
 def parse_recipe(text: str, name: str, where: str = "") -> Recipe:

@@ -193,7 +193,8 @@ def picture(
 
     if len(meta.inputs) != 1:
         raise DataError(f"a picture feeds one input, but the network has {len(meta.inputs)}.")
+    stored = None if named is None or meta.recipe is None else recipe_of(meta, None)
     values: Array = prepare_picture(
-        source, recipe_of(meta, named), meta.inputs[0].shape, most_pixels
+        source, recipe_of(meta, named), meta.inputs[0].shape, most_pixels, stored
     )
     return values[None]
