@@ -290,7 +290,7 @@ def test_every_truncation_is_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     for size in range(0, len(data), 101):
         path.write_bytes(data[:size])
-        with pytest.raises(ModelError, match=r"net\.onnx is not an ONNX model"):
+        with pytest.raises(ModelError, match=r"net\.onnx is .*not an ONNX model"):
             load(path)
 
 

@@ -92,13 +92,18 @@ def fails(folder: Path) -> KnightliteError:
     return caught.value
 
 
-@pytest.mark.parametrize("content", [b"", b"hello, I am text\n" * 20, b"\xff" * 100])
-def test_no_program(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "an empty file, not a Paddle program"),
+        (b"hello, I am text\n" * 20, "a text, not a Paddle program"),
+        (b"\xff" * 100, "not a Paddle program or is truncated"),
+    ],
+)
+def test_no_program(tmp_path: Path, content: bytes, told: str) -> None:
     write_conv_relu(tmp_path)
     (tmp_path / "tiny.pdmodel").write_bytes(content)
-    assert fails(tmp_path).sentence == (
-        f"{tmp_path}/tiny.pdmodel is not a Paddle program or is truncated."
-    )
+    assert fails(tmp_path).sentence == f"{tmp_path}/tiny.pdmodel is {told}."
 
 
 def test_a_program_without_what_every_variable_has(tmp_path: Path) -> None:
@@ -113,7 +118,7 @@ def test_a_program_without_what_every_variable_has(tmp_path: Path) -> None:
 
 def test_every_truncated_program(tmp_path: Path) -> None:
     data = conv_relu_program(conv_relu_weights())
-    for size in range(0, len(data) - 8, 37):  # the last bytes are the version, after the block
+    for size in range(1, len(data) - 8, 37):  # the last bytes are the version, after the block
         with pytest.raises(ModelError, match=r"is not a Paddle program or is truncated\.$"):
             paddle_weights.expected_tensors(data[:size], Path("m.pdmodel"))
 
