@@ -390,12 +390,13 @@ def left_elsewhere(workspace: Workspace, name: str, key: str = "") -> str:
 
     ``key``: of the files that are meant, where only those are.
     """
-    for run in reversed(workspace.records):
-        for kept, entry in run.files.items():
-            found = workspace.directory / entry.path
-            if key in ("", kept) and found.name == name and found.is_file():
-                return f"{run.stage} left {found}"
-    return ""
+    left = (
+        (run.stage, workspace.directory / entry.path)
+        for run in reversed(workspace.records)
+        for kept, entry in run.files.items()
+        if key in ("", kept) and Path(entry.path).name == name
+    )
+    return next((f"{stage} left {found}" for stage, found in left if found.is_file()), "")
 
 
 def sha256_of(path: str | Path) -> str:
