@@ -150,7 +150,7 @@ COMMANDS: Rows = {
     "api/inspection/compiled_files.py:inspect_file": (
         (lambda f: inspected(f, b"KLITECFG"), "is truncated: 8 bytes."),
         (lambda f: inspected(f, b"KLITEWGT"), "is truncated: 8 bytes."),
-        (lambda f: inspected(f, b"KLITEXXX"), "is neither a .cfg, a .weight nor a .tsmodel"),
+        (lambda f: inspected(f, b"KLITEXXX"), "is a text, neither a .cfg, a .weight nor a "),
     ),
     "api/simulation/build.py:check_model": (
         (lambda f: known_answer(4), ""),
