@@ -186,7 +186,7 @@ def test_pictures_are_one_and_the_same_until_one_differs() -> None:
     ):  # fmt: skip
         same = Sameness()
         for batch in batches:
-            same.add(batch)  # type: ignore[arg-type]
+            same.add(batch)
         assert same.holds == holds
 
 
