@@ -44,6 +44,8 @@ ELSEWHERE = {
     "chip_files.py: families": "chips that ship",
     "cli/profile.py: command": "just written",
     "deploy/project.py: chip_types": "a header that ships",
+    "frontend/model_files.py: framework_of": "asked what it begins with",
+    "frontend/qdq.py: load_quantized": "asked the same, where it is called no .onnx",
     "deploy/code_size.py: _roots": "sources that ship",
     "reading/texts.py: holds_key": "of files with a near name; as toml_table",
     "reading/texts.py: holds": "as toml_table reads",

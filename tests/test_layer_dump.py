@@ -96,7 +96,7 @@ def test_refusals(refused: Refusal) -> None:
 
 def test_a_failed_dump_leaves_nothing(refused: Refusal) -> None:
     refused(["quant", "-m", "digits.onnx", "-d", "calib", "--recipe", "imagenet", "-s", "out",
-             "-du"], 1, "calib/*", "of the recipes*")  # fmt: skip
+             "-du"], 1, "calib/*", "cifar10 fits and normalizes alike*")  # fmt: skip
     assert not Path("out").exists()
 
 
