@@ -20,22 +20,12 @@ from knightlite.ir import Attribute, Graph, GraphBuilder, Node
 from knightlite.ops.onnx_io import OnnxWriter, element_type
 from knightlite.ops.opdef import Constraint, OpDef, View, no_macs, same_rows
 from knightlite.ops.samples import feature, result
+from knightlite.ops.softmax import depth as depth
+from knightlite.ops.softmax import groups as groups
 
 Array = NDArray[Any]
 OUTPUT = (dtypes.U8, 1.0)
 WIDE_OUTPUT = (dtypes.S16, 1.0)
-
-
-def groups(view: View) -> int:
-    """Equal groups of channels, of each of which one is picked."""
-    value = view.node.attributes.get("groups", 1)
-    assert isinstance(value, int)
-    return value
-
-
-def depth(view: View) -> int:
-    """Channels of a group."""
-    return view.tensor(0).shape[1] // groups(view)
 
 
 def picks_least(view: View) -> bool:

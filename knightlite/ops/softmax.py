@@ -33,7 +33,7 @@ WIDE_OUTPUT = (dtypes.S16, 1 / 32767)
 
 
 def groups(view: View) -> int:
-    """Equal groups of channels, each with a Softmax of its own."""
+    """Equal groups of channels, each looked at by itself."""
     value = view.node.attributes.get("groups", 1)
     assert isinstance(value, int)
     return value
